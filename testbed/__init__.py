@@ -1,0 +1,194 @@
+"""Everything that a plan needs, under one name.
+
+Names are found when they are first used, so that importing any part of the package loads no more
+than that part.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from testbed.bench import faults
+    from testbed.bench.bench import Bench
+    from testbed.bench.capturing import Capture
+    from testbed.bench.drill import drill
+    from testbed.bench.topology import Kind, Topology
+    from testbed.capture import Matcher, match, tcpflow
+    from testbed.devices.capabilities import FdbEntry, TransferResult, VlanMode
+    from testbed.errors import (
+        BenchError,
+        ExpectationFailed,
+        PlanError,
+        TestbedError,
+        Unsupported,
+        WireError,
+    )
+    from testbed.link.impair import (
+        Chance,
+        Corrupt,
+        Delay,
+        Drop,
+        Duplicate,
+        GilbertElliott,
+        Hold,
+        Modify,
+        MtuHole,
+        Nth,
+        RateLimit,
+        Reorder,
+    )
+    from testbed.timing import (
+        Duration,
+        Instant,
+        format_duration,
+        microseconds,
+        milliseconds,
+        seconds,
+        to_seconds,
+    )
+    from testbed.wire import (
+        ArpPacket,
+        EchoReply,
+        EchoRequest,
+        EthFrame,
+        IPv4Packet,
+        MacAddr,
+        TcpFlags,
+        TcpSegment,
+        UdpDatagram,
+        VlanTag,
+        compose,
+        dissect,
+        fragment,
+        patched,
+        reassemble,
+    )
+
+_HOMES = {
+    "ArpPacket": "testbed.wire",
+    "Bench": "testbed.bench.bench",
+    "BenchError": "testbed.errors",
+    "Capture": "testbed.bench.capturing",
+    "Chance": "testbed.link.impair",
+    "Corrupt": "testbed.link.impair",
+    "Delay": "testbed.link.impair",
+    "Drop": "testbed.link.impair",
+    "Duplicate": "testbed.link.impair",
+    "Duration": "testbed.timing",
+    "EchoReply": "testbed.wire",
+    "EchoRequest": "testbed.wire",
+    "EthFrame": "testbed.wire",
+    "ExpectationFailed": "testbed.errors",
+    "FdbEntry": "testbed.devices.capabilities",
+    "GilbertElliott": "testbed.link.impair",
+    "Hold": "testbed.link.impair",
+    "IPv4Packet": "testbed.wire",
+    "Instant": "testbed.timing",
+    "Kind": "testbed.bench.topology",
+    "MacAddr": "testbed.wire",
+    "Matcher": "testbed.capture",
+    "Modify": "testbed.link.impair",
+    "MtuHole": "testbed.link.impair",
+    "Nth": "testbed.link.impair",
+    "PlanError": "testbed.errors",
+    "RateLimit": "testbed.link.impair",
+    "Reorder": "testbed.link.impair",
+    "TcpFlags": "testbed.wire",
+    "TcpSegment": "testbed.wire",
+    "TestbedError": "testbed.errors",
+    "Topology": "testbed.bench.topology",
+    "TransferResult": "testbed.devices.capabilities",
+    "UdpDatagram": "testbed.wire",
+    "Unsupported": "testbed.errors",
+    "VlanMode": "testbed.devices.capabilities",
+    "VlanTag": "testbed.wire",
+    "WireError": "testbed.errors",
+    "compose": "testbed.wire",
+    "dissect": "testbed.wire",
+    "drill": "testbed.bench.drill",
+    "faults": "testbed.bench",
+    "format_duration": "testbed.timing",
+    "fragment": "testbed.wire",
+    "match": "testbed.capture",
+    "microseconds": "testbed.timing",
+    "milliseconds": "testbed.timing",
+    "patched": "testbed.wire",
+    "reassemble": "testbed.wire",
+    "seconds": "testbed.timing",
+    "tcpflow": "testbed.capture",
+    "to_seconds": "testbed.timing",
+}
+
+__all__ = [
+    "ArpPacket",
+    "Bench",
+    "BenchError",
+    "Capture",
+    "Chance",
+    "Corrupt",
+    "Delay",
+    "Drop",
+    "Duplicate",
+    "Duration",
+    "EchoReply",
+    "EchoRequest",
+    "EthFrame",
+    "ExpectationFailed",
+    "FdbEntry",
+    "GilbertElliott",
+    "Hold",
+    "IPv4Packet",
+    "Instant",
+    "Kind",
+    "MacAddr",
+    "Matcher",
+    "Modify",
+    "MtuHole",
+    "Nth",
+    "PlanError",
+    "RateLimit",
+    "Reorder",
+    "TcpFlags",
+    "TcpSegment",
+    "TestbedError",
+    "Topology",
+    "TransferResult",
+    "UdpDatagram",
+    "Unsupported",
+    "VlanMode",
+    "VlanTag",
+    "WireError",
+    "compose",
+    "dissect",
+    "drill",
+    "faults",
+    "format_duration",
+    "fragment",
+    "match",
+    "microseconds",
+    "milliseconds",
+    "patched",
+    "reassemble",
+    "seconds",
+    "tcpflow",
+    "to_seconds",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Find ``name`` in the module that defines it."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'testbed' has no attribute {name!r}")
+    module = import_module(home)
+    value = getattr(module, name, None)
+    if value is None:  # a module, such as match
+        value = import_module(f"{home}.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Protocol
 
+from testbed.console.cli import DEFAULT_WITHIN
+from testbed.errors import PlanError
 from testbed.timing import Duration
 from testbed.wire.addresses import MacAddr
 
 __all__ = [
     "ArpEntry",
     "Configurable",
+    "Datagram",
     "Device",
     "FdbEntry",
+    "Flow",
     "Host",
     "PortCounters",
     "Route",
@@ -26,8 +30,12 @@ __all__ = [
     "SocketInfo",
     "Switch",
     "TransferResult",
+    "UdpAnswer",
     "VlanMode",
 ]
+
+
+_NO_TIME = Duration(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +51,33 @@ class FdbEntry:
 
 @dataclass(frozen=True, slots=True)
 class VlanMode:
-    """How a port treats tags: access (one untagged VLAN) or trunk (tagged, ``native`` untagged)."""
+    """How a port treats tags: access (one untagged VLAN) or trunk (tagged, ``native`` untagged).
+
+    With nothing set, the port carries every frame as it comes, tagged or not. PlanError where
+    the values contradict each other, or a VLAN is not in 1 to 4094 (802.1Q 9.6).
+    """
 
     access: int | None = None
     trunk: tuple[int, ...] = ()
     native: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.access is not None and (self.trunk or self.native is not None):
+            raise PlanError(f"a port is an access port or a trunk, not both: {self}")
+        if self.native is not None and not self.trunk:
+            raise PlanError(f"a native VLAN belongs to a trunk, which needs VLANs: {self}")
+        for vlan in (self.access, self.native, *self.trunk):
+            if vlan is not None and not 1 <= vlan <= 4094:
+                raise PlanError(f"a VLAN is a number from 1 to 4094, got {vlan}")
+        object.__setattr__(self, "trunk", tuple(sorted(set(self.trunk))))
+
+    def __str__(self) -> str:
+        if self.access is not None:
+            return f"access {self.access}"
+        if not self.trunk:
+            return "every VLAN as it comes"
+        native = "" if self.native is None else f" native {self.native}"
+        return f"trunk {','.join(map(str, self.trunk))}{native}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +96,11 @@ class PortCounters:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row of a routing table. ``via`` is None for a connected network."""
+    """One row of a routing table. ``via`` is None for a connected network.
+
+    Of rows with the same prefix the lowest ``metric`` is used; rows that share it share the
+    traffic. On FRR it is the administrative distance, on a Linux host the kernel's metric.
+    """
 
     prefix: IPv4Network
     via: IPv4Address | None = None
@@ -86,7 +120,11 @@ class ArpEntry:
 
 @dataclass(frozen=True, slots=True)
 class SocketInfo:
-    """A TCP socket of a host as its kernel reports it. Times in Duration, windows in segments."""
+    """A TCP socket of a host as its kernel reports it. Times in Duration, windows in segments.
+
+    ``retransmits`` counts all segments that were sent again, ``backoff`` how often the
+    retransmission timeout has been doubled.
+    """
 
     local: str
     remote: str
@@ -99,6 +137,7 @@ class SocketInfo:
     pmtu: int | None = None
     retransmits: int = 0
     unacked: int = 0
+    backoff: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +148,44 @@ class TransferResult:
     sha256: str
     duration: Duration
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How one side of a TCP connection behaves.
+
+    It hands the kernel ``chunk`` bytes at a time, ``every`` so long, with Nagle's algorithm off
+    where ``nodelay``; it reads nothing until ``read_after``, from the connection's start, which
+    closes the peer's window; ``receive_buffer`` in bytes (the kernel doubles it) makes that soon.
+    """
+
+    chunk: int = 65536
+    every: Duration = _NO_TIME
+    nodelay: bool = False
+    read_after: Duration = _NO_TIME
+    receive_buffer: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.chunk < 1 or self.every < 0 or self.read_after < 0:
+            raise PlanError(
+                f"a flow needs a chunk of 1 byte at least and no negative times: {self}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """A UDP datagram that a service received; ``source`` is ``192.0.2.1:5000``."""
+
+    source: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UdpAnswer:
+    """What came back for a datagram: a payload, or the kernel's error name, or nothing."""
+
+    payload: bytes | None
+    error: str | None
 
 
 class Device(Protocol):
@@ -138,8 +215,17 @@ class Device(Protocol):
     def counters(self, port: str) -> PortCounters:
         """The counters of ``port``."""
 
+    def wait_port_up(self, port: str, *, within: Duration, up: bool = True) -> None:
+        """Wait until the link of ``port`` is up (or down); ExpectationFailed when it is not."""
+
+    def execute(self, command: str, *, within: Duration = DEFAULT_WITHIN) -> str:
+        """Run one command line on it and return what it printed; not journaled.
+
+        DeviceError where its status is not 0.
+        """
+
     def undo(self, commands: tuple[str, ...]) -> None:
-        """Run the undo commands of a Change; DeviceError names the one that failed."""
+        """Run all the undo commands of a Change; DeviceError names those that failed."""
 
 
 class Configurable(Protocol):
@@ -163,6 +249,14 @@ class Switch(Device, Configurable, Protocol):
 
     def fdb(self) -> tuple[FdbEntry, ...]:
         """The MAC table."""
+
+    def wait_learned(
+        self, mac: MacAddr, *, on: str, within: Duration, vlan: int | None = None
+    ) -> FdbEntry:
+        """Wait until ``mac`` is in the MAC table, on ``on`` only; ExpectationFailed shows it."""
+
+    def wait_forgotten(self, mac: MacAddr, *, within: Duration, vlan: int | None = None) -> None:
+        """Wait until ``mac`` is not in the MAC table; ExpectationFailed shows the table."""
 
     def flush_fdb(self, port: str | None = None) -> None:
         """Forget dynamic entries, of one port or all; static entries stay."""
@@ -245,14 +339,21 @@ class Router(Device, Configurable, Protocol):
         """The router's IP and ICMP counters, by the device's own names."""
 
 
-class Host(Device, Protocol):
-    """A general-purpose host with a kernel TCP/IP stack."""
+class Host(Device, Configurable, Protocol):
+    """A general-purpose host with a kernel TCP/IP stack.
+
+    Services run in the background until their work is done, stop_services, or the plan's end.
+    What they send is determined by a seed: SHAKE128 of the seed as 8 bytes.
+    """
 
     def addresses(self, port: str) -> tuple[IPv4Interface, ...]:
         """The addresses of ``port``."""
 
     def add_address(self, port: str, address: IPv4Interface) -> None:
         """Give ``port`` one more address."""
+
+    def routes(self) -> tuple[Route, ...]:
+        """The IPv4 routing table."""
 
     def add_route(self, prefix: IPv4Network, via: IPv4Address, metric: int = 0) -> None:
         """Add a static route."""
@@ -266,31 +367,71 @@ class Host(Device, Protocol):
     def set_mtu(self, port: str, mtu: int) -> None:
         """Set the IP MTU of ``port``."""
 
+    def arp_table(self) -> tuple[ArpEntry, ...]:
+        """The ARP table: entries that hold an address, not those being asked for."""
+
+    def add_arp(self, port: str, ip: IPv4Address, mac: MacAddr) -> None:
+        """Add a permanent ARP entry."""
+
+    def flush_arp(self, port: str | None = None) -> None:
+        """Forget what ARP learned."""
+
     def sysctl(self, name: str) -> str:
         """The value of a kernel setting."""
 
     def set_sysctl(self, name: str, value: str) -> None:
         """Set a kernel setting."""
 
-    def run(self, command: str, *, within: Duration) -> str:
-        """Run a shell command and return what it printed; DeviceError on a non-zero status."""
+    def tcp_serve(
+        self, port: int, *, send: int = 0, seed: int = 0, flow: Flow | None = None
+    ) -> None:
+        """Start a TCP service: it takes one connection, sends ``send`` seeded bytes, reads all.
 
-    def tcp_serve(self, port: int, *, send: int = 0, seed: int = 0) -> None:
-        """Start a TCP service: it takes one connection, sends ``send`` seeded bytes, reads all."""
+        It listens when this returns, and closes once it has sent all and the peer has closed.
+        """
 
     def tcp_connect(
-        self, to: str, port: int, *, send: int, seed: int = 0, source: str | None = None
+        self,
+        to: str,
+        port: int,
+        *,
+        send: int,
+        seed: int = 0,
+        source: str | None = None,
+        flow: Flow | None = None,
     ) -> None:
-        """Start a client: it connects, sends ``send`` seeded bytes, shuts down, reads all."""
+        """Start a client: it connects, sends ``send`` seeded bytes, shuts down, reads all.
+
+        This returns at once, whether the peer answers or not.
+        """
 
     def tcp_result(self, role: str, port: int, *, within: Duration) -> tuple[TransferResult, ...]:
-        """Wait for the ``server`` or ``client`` of ``port``: what it sent and what it received."""
+        """Wait for the ``server`` or ``client`` of ``port``: what it sent and what it received.
+
+        A connection that failed has its error in the results; DeviceError where it has not ended
+        ``within``, with how far it came.
+        """
 
     def udp_serve(self, port: int) -> None:
         """Start a UDP service that records and echoes every datagram."""
 
+    def udp_received(self, port: int, *, count: int = 1, within: Duration) -> tuple[Datagram, ...]:
+        """What the UDP service of ``port`` received, once there are ``count`` or time is up."""
+
     def udp_send(self, to: str, port: int, payload: bytes, *, df: bool = False) -> str | None:
         """Send one datagram; returns the kernel's error name (``EMSGSIZE``) or None."""
+
+    def udp_ask(
+        self,
+        to: str,
+        port: int,
+        payload: bytes,
+        *,
+        df: bool = False,
+        source_port: int = 0,
+        within: Duration,
+    ) -> UdpAnswer:
+        """Send one datagram and wait for an answer, or for an ICMP error, ``within`` at most."""
 
     def sockets(self) -> tuple[SocketInfo, ...]:
         """The TCP sockets."""

@@ -7,6 +7,7 @@ is up. Nothing sleeps: the loop waits in select(2) for a frame, a timer or a wor
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import TypeVar
 
 from testbed.timing import Duration, Instant, TimerTable, after
 
-__all__ = ["RealLoop"]
+__all__ = ["RealLoop", "WallClock"]
 
 T = TypeVar("T")
 
@@ -23,11 +24,19 @@ MAX_WORKERS = 16
 """Device calls that can be under way at once; a bench has fewer devices that answer at a time."""
 
 
+class WallClock:
+    """The capture clock as a Clock: what the kernel stamps frames with (CLOCK_REALTIME)."""
+
+    def now(self) -> Instant:
+        """The present instant, in nanoseconds since 1970."""
+        return Instant(time.time_ns())
+
+
 class RealLoop:
     """A selector loop over ports and timers, with worker threads for what blocks."""
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.EpollSelector()
         self._timers: TimerTable[object] = TimerTable()
         self._due: dict[object, Callable[[], None]] = {}
         self._workers = ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="testbed")
@@ -76,7 +85,9 @@ class RealLoop:
         """Wait for the next event, ``deadline`` at the latest, and handle all that is ready."""
         upcoming = self._timers.next_deadline()
         wake = deadline if upcoming is None else min(deadline, upcoming)
-        for key, _ in self._selector.select(max(0, wake - self.now()) / 1e9):
+        # epoll rounds a time-out up to whole milliseconds; select(2) on its descriptor does not.
+        select.select([self._selector.fileno()], [], [], max(0, wake - self.now()) / 1e9)
+        for key, _ in self._selector.select(0):
             key.data()
         self._fire_due()
 

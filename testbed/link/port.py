@@ -44,8 +44,17 @@ class Port(Protocol):
     def dropped(self) -> int:
         """Frames that the kernel or the ring lost since the port was opened."""
 
+    def link_is_up(self) -> bool:
+        """Whether frames can pass now."""
+
     def check_alive(self) -> None:
-        """Raise LinkError when the link went down or the NIC changed since the port was opened."""
+        """Raise LinkError when the link is down, or went down or the NIC changed while in use.
+
+        In use means since the port was opened, or since the last forgive().
+        """
+
+    def forgive(self) -> None:
+        """Take the link's losses so far as meant, as when a plan set the far port down."""
 
     def close(self) -> None:
         """Stop, and put every setting of the NIC back as it was; closing twice is no error."""

@@ -1,0 +1,59 @@
+"""What a run leaves behind: records, JSON, the HTML report, JUnit properties, history, summary."""
+
+from testbed.report.history import History, PastVerdict, append, load
+from testbed.report.junit import properties
+from testbed.report.records import (
+    VERDICTS,
+    ArtifactRecord,
+    BoxEventRecord,
+    BoxRecord,
+    CableRecord,
+    CableState,
+    ChangeRecord,
+    ColumnRecord,
+    ConsoleRecord,
+    DeviceRecord,
+    JudgementRecord,
+    LadderRecord,
+    LadderRowRecord,
+    NicRecord,
+    NoteRecord,
+    PlanRecord,
+    RunRecord,
+    Verdict,
+)
+from testbed.report.render import render
+from testbed.report.serial import from_json, to_json
+from testbed.report.terminal import ClosingSummary, PlanEnded, PlanStarted
+
+__all__ = [
+    "VERDICTS",
+    "ArtifactRecord",
+    "BoxEventRecord",
+    "BoxRecord",
+    "CableRecord",
+    "CableState",
+    "ChangeRecord",
+    "ClosingSummary",
+    "ColumnRecord",
+    "ConsoleRecord",
+    "DeviceRecord",
+    "History",
+    "JudgementRecord",
+    "LadderRecord",
+    "LadderRowRecord",
+    "NicRecord",
+    "NoteRecord",
+    "PastVerdict",
+    "PlanEnded",
+    "PlanRecord",
+    "PlanStarted",
+    "RunRecord",
+    "Verdict",
+    "append",
+    "from_json",
+    "load",
+    "properties",
+    "render",
+    "to_json",
+]

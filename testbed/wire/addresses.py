@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import total_ordering
+from functools import lru_cache, total_ordering
+from ipaddress import AddressValueError, IPv4Address
 from typing import ClassVar
 
 from testbed.errors import WireError
 
-__all__ = ["MacAddr"]
+__all__ = ["MacAddr", "ipv4_address", "ipv4_from_int", "mac_from_bytes"]
 
-_TEXT = re.compile(r"^[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}$", re.IGNORECASE)
+_TEXT = re.compile(r"[0-9a-f]{2}([:-])(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}", re.IGNORECASE)
 
 
 @total_ordering
@@ -21,12 +22,13 @@ class MacAddr:
 
     packed: bytes
     BROADCAST: ClassVar[MacAddr]
+    ZERO: ClassVar[MacAddr]
 
     def __init__(self, value: str | bytes | MacAddr) -> None:
         if isinstance(value, MacAddr):
             packed = value.packed
         elif isinstance(value, str):
-            if not _TEXT.match(value):
+            if not _TEXT.fullmatch(value):
                 raise WireError(f"{value!r} is no MAC address, expected six hex pairs with colons")
             packed = bytes.fromhex(value.replace(":", "").replace("-", ""))
         else:
@@ -58,3 +60,26 @@ class MacAddr:
 
 
 MacAddr.BROADCAST = MacAddr(b"\xff" * 6)
+MacAddr.ZERO = MacAddr(bytes(6))
+
+
+# Parsing meets the same few addresses over and over. The caches are bounded, so that a flood of
+# made-up addresses costs time but no memory.
+@lru_cache(maxsize=4096)
+def mac_from_bytes(packed: bytes) -> MacAddr:
+    """The address whose six bytes are ``packed``; faster than MacAddr when it comes again."""
+    return MacAddr(packed)
+
+
+@lru_cache(maxsize=4096)
+def ipv4_from_int(value: int) -> IPv4Address:
+    """The address whose 32 bits are ``value``; faster than IPv4Address when it comes again."""
+    return IPv4Address(value)
+
+
+def ipv4_address(value: str | bytes | int | IPv4Address) -> IPv4Address:
+    """An IPv4 address from text, four bytes or a number; WireError for anything else."""
+    try:
+        return IPv4Address(value)
+    except AddressValueError as error:
+        raise WireError(f"{value!r} is no IPv4 address: {error}") from None

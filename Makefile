@@ -1,0 +1,31 @@
+# Everything a newcomer types. `make` alone lists it.
+SHELL := /bin/bash
+BIN := .venv/bin
+PLANS ?= plans
+BENCH ?= inventory/virtual.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test drill lint clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## install what is missing: apt packages (as root), .venv, the package
+	@.ci/setup
+
+run: setup ## run every shipped plan on the virtual bench, and write the report
+	@$(BIN)/testbed run --bench $(BENCH) $(PLANS)
+
+test: setup ## run the project's own tests
+	@$(BIN)/python -m pytest
+
+drill: setup ## run every plan against devices made wrong on purpose: each must fail
+	@$(BIN)/testbed drill --bench $(BENCH) $(PLANS)
+
+lint: setup ## check style, types and layers
+	@.ci/lint
+
+clean: ## remove what set-up and tests left here
+	rm -rf .venv *.egg-info build reports .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	    .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,140 @@
+"""A capture in a plan: a window of the plan's trace, and the proof of what it saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from testbed.bench.beacons import BeaconPath, Beacons
+from testbed.capture import BeaconKind, Matcher, PointView, Proof, Trace, TracedFrame
+from testbed.errors import ExpectationFailed, LinkError, PlanError
+from testbed.hosts import RealLoop, Tap
+from testbed.timing import Duration, Instant, format_duration, seconds
+
+__all__ = ["Capture"]
+
+ARRIVE_WITHIN = seconds(2)
+"""How long wait_for() waits unless told otherwise."""
+
+STILL_OPEN = Proof(
+    alive=False,
+    lossless=True,
+    settled=False,
+    reasons=("frames were sent and nobody waited for them: call settle() first",),
+)
+
+
+class Capture:
+    """Frames of some points of a plan, from entering the block to leaving it.
+
+    ``settle()`` waits, by barrier frames, until whatever the plan sent has arrived. Leaving the
+    block settles by itself when something was sent since. Expectations that something did *not*
+    come hold only if canaries and barriers came through and no frame was lost.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        taps: Mapping[str, Tap],
+        paths: Mapping[str, tuple[BeaconPath, ...]],
+        *,
+        beacons: Beacons,
+        loop: RealLoop,
+        activity: Callable[[], int],
+    ) -> None:
+        self._trace = trace
+        self._taps = dict(taps)
+        self._paths = paths
+        self._beacons = beacons
+        self._loop = loop
+        self._activity = activity
+        self._settled_at = -1
+        self._dropped: dict[str, int] = {}
+        self._dead: dict[str, list[str]] = {}
+        self._start = Instant(0)
+        self._end: Instant | None = None
+
+    def __enter__(self) -> Self:
+        for tap in self._taps.values():
+            tap.pump()
+            tap.port.forgive()
+        self._dropped = {point: tap.port.dropped() for point, tap in self._taps.items()}
+        missing = self._beacons.round(BeaconKind.CANARY, self._all_paths())
+        self._start = self._loop.wall_now()
+        self._dead = {point: self._of(missing, point, "canary") for point in self._taps}
+        for point in self._taps:
+            self._trace.set_proof(point, STILL_OPEN)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None and self._settled_at != self._activity():
+            self.settle()
+        for tap in self._taps.values():
+            tap.pump()
+        self._end = self._loop.wall_now()
+
+    def settle(self) -> None:
+        """Wait until everything that is under way has arrived, proven by two rounds of barriers."""
+        activity = self._activity()
+        missing = self._beacons.round(BeaconKind.BARRIER, self._all_paths())
+        if not missing:
+            missing = self._beacons.round(BeaconKind.BARRIER, self._all_paths())
+        for point, tap in self._taps.items():
+            tap.pump()
+            lost = tap.port.dropped() - self._dropped[point]
+            late = self._of(missing, point, "barrier")
+            reasons = [*self._dead[point], *late]
+            if not self._paths[point]:
+                reasons.append("no canary can reach this point: give capture() its paths")
+            if lost:
+                reasons.append(f"the kernel dropped {lost} frames")
+            try:
+                tap.port.check_alive()
+            except LinkError as error:
+                reasons.append(str(error))
+            proof = Proof(
+                alive=not self._dead[point] and bool(self._paths[point]),
+                lossless=not lost,
+                settled=not late and bool(self._paths[point]),
+                reasons=tuple(reasons),
+            )
+            self._trace.set_proof(point, proof)
+        self._settled_at = activity
+
+    def at(self, point: str) -> PointView:
+        """What ``point`` saw within this capture: frames from the cable, unless asked otherwise."""
+        view = self._trace.at(point)
+        if view.point not in self._taps:
+            raise PlanError(f"{point} is no point of this capture: {', '.join(self._taps)}")
+        view = view.after(self._start)
+        return view if self._end is None else view.before(self._end)
+
+    def wait_for(
+        self, point: str, matcher: Matcher, within: Duration = ARRIVE_WITHIN, *, sent: bool = False
+    ) -> TracedFrame:
+        """Turn the loop until a frame that matches comes to ``point``; the first such frame."""
+
+        def view() -> PointView:
+            return self.at(point).sent if sent else self.at(point)
+
+        if self._loop.run_until(lambda: bool(view().all(matcher)), within):
+            return view().expect(matcher)
+        try:
+            return view().expect(matcher)
+        except ExpectationFailed as failure:
+            raise ExpectationFailed(
+                f"{failure.summary} within {format_duration(within)}", failure.details
+            ) from None
+
+    def _all_paths(self) -> list[BeaconPath]:
+        return [path for paths in self._paths.values() for path in paths]
+
+    def _of(self, missing: list[BeaconPath], point: str, kind: str) -> list[str]:
+        mine = self._paths[point]
+        return [f"{kind} lost: {path} did not come" for path in missing if path in mine]

@@ -1,0 +1,5 @@
+"""The shell's way in: ``testbed COMMAND``."""
+
+from testbed.cli.main import main
+
+__all__ = ["main"]

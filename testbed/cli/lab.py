@@ -1,0 +1,81 @@
+"""``testbed lab``: virtual benches that stand on their own."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import click
+
+from testbed.cli.options import load_bench
+from testbed.errors import PlanError
+from testbed.inventory import dump
+from testbed.labs.virtual import VirtualLab, held_labs, hold, take_down
+
+__all__ = ["lab"]
+
+
+@click.group()
+def lab() -> None:
+    """Bring virtual benches up and down."""
+
+
+@lab.command()
+@click.argument("bench_file", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--hold", "held", is_flag=True, help="Leave it standing when this command ends.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where to write the bench file of the gear (default: NAME-held.yaml).",
+)
+def up(bench_file: Path, held: bool, out: Path | None) -> None:
+    r"""Bring the virtual bench of FILE up, and write a bench file of kind hardware for it.
+
+    Without --hold it stands until Ctrl-C. With it, drive it as you would hardware:
+
+    \b
+      testbed lab up inventory/virtual.yaml --hold
+      testbed run --bench virtual-held.yaml
+      testbed lab down virtual
+    """
+    bench = load_bench(bench_file)
+    if bench.lab != "virtual":
+        raise PlanError(f"{bench_file}: lab is {bench.lab}; only a virtual bench can be brought up")
+    path = out or Path(f"{bench.bench}-held.yaml")
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    if held:
+        standing = hold(bench, path, say)
+        click.echo(f"bench {standing.name} stands (process {standing.pid}): {standing.inventory}")
+        click.echo(f"run plans on it:  testbed run --bench {path}")
+        click.echo(f"take it down:     testbed lab down {standing.name}")
+        return
+    with VirtualLab(bench, say) as gear:
+        path.write_text(dump(gear.inventory))
+        click.echo(f"bench {bench.bench} stands: {path}; Ctrl-C takes it down")
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            click.echo("")
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@lab.command()
+@click.argument("name")
+def down(name: str) -> None:
+    """Take the held bench NAME down, with everything in it."""
+    ended = take_down(name)
+    click.echo(f"bench {ended.name} is down")
+
+
+@lab.command("list")
+def list_labs() -> None:
+    """List the benches that are held up."""
+    labs = held_labs()
+    for held in labs:
+        click.echo(f"{held.name}: process {held.pid}, {held.inventory}")
+    if not labs:
+        click.echo("no bench is held up")

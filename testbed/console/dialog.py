@@ -1,0 +1,414 @@
+"""The dialogue with a command line, without input or output.
+
+Bytes go in by ``feed``, time by ``handle_timeout``; what to send comes out of ``poll_transmit``,
+when to call again out of ``poll_timeout``, and what happened as frozen events. What is done when
+stands in one table, ``steps.STEPS``.
+
+Once a shell is ours its prompt is unique, so the end of a command is seen at once, whatever came
+with it; only prompts that are not ours are judged, by the device's falling silent behind them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+
+from testbed.console.answer import Answer
+from testbed.console.events import (
+    CommandDone,
+    Event,
+    Failed,
+    Left,
+    LineSeen,
+    Ready,
+    Transmit,
+)
+from testbed.console.profiles import DialogProfile, Sight, is_boot_output, is_login_failure
+from testbed.console.screen import Screen
+from testbed.console.steps import HINTS, STEPS, Entry, State, Step
+from testbed.timing import Duration, Instant, after, seconds
+
+__all__ = ["OUTPUT_LIMIT", "Dialog"]
+
+OUTPUT_LIMIT = 16 * 1024 * 1024
+"""Characters that may come in answer to one step of ours: more is a flood."""
+
+BOOT_SILENCE = seconds(5)
+"""How long a device that boots must say nothing before its line is probed."""
+
+PROBE_WAIT = seconds(1)
+"""How long a probe may stay unanswered: Enter behind it must not overtake the answer."""
+
+REWAKE = seconds(2)
+"""When a line that was woken stays silent, wake it again: a getty may have been starting."""
+
+STUCK = seconds(1)
+"""How long a running command's output must rest before its line is looked at for a pager."""
+
+NOISE = 0.2
+"""The share of characters that are no text beyond which the line's speed is doubted."""
+
+PROBE_KEY, REPRINT_KEY, ERASE_KEY, INTERRUPT_KEY, ENTER_KEY = "\x0c", "\x12", "\x7f", "\x03", "\r"
+
+
+_OVER = frozenset({State.FAILED, State.LEFT})
+_ANSWERING = frozenset({State.SETTING_UP, State.RUNNING})
+_OURS = frozenset({State.SETTING_UP, State.READY, State.RUNNING})
+_CREDENTIALS = frozenset({State.NAMED, State.AUTHENTICATING})
+
+
+class Dialog:
+    """One dialogue, from the first byte to the log-out.
+
+    ``nonce`` makes the prompt unique. ``settle`` is how long the line must rest before an
+    unterminated line counts as a prompt: longer than the gaps within a line on this transport.
+    ``booting`` keeps it from typing before a login prompt, or a long silence, shows.
+    """
+
+    def __init__(
+        self,
+        profile: DialogProfile,
+        entry: Entry,
+        *,
+        nonce: str,
+        settle: Duration,
+        user: str | None = None,
+        password: str | None = None,
+        limit: int = OUTPUT_LIMIT,
+        booting: bool = False,
+    ) -> None:
+        self._profile = profile
+        self._console = entry is Entry.CONSOLE
+        self._state = State.LISTENING if self._console else State.ENTERING
+        self._nonce, self._settle, self._limit = nonce, settle, limit
+        self._user, self._password = user, password
+        self._booting = self._restarted = booting
+        self._found = False
+        self._screen = Screen()
+        self._recent: deque[str] = deque(maxlen=3)
+        self._events: list[Event] = []
+        self._outbox: deque[Transmit] = deque()
+        self._ready: re.Pattern[str] | None = None
+        self._echoes = profile.echoes
+        self._setup = deque(profile.setup)
+        self._answer = Answer("", echoes=False)
+        self._due: Instant | None = None
+        self._heard = Instant(0)
+        self._now = Instant(0)
+        self._rewake = Instant(0)
+        self._count = 0
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self._state
+
+    @property
+    def found(self) -> bool:
+        """Whether the command line was logged in before we came, by somebody else than us."""
+        return self._found
+
+    @property
+    def awaited(self) -> str:
+        """What is awaited, for messages."""
+        if self._state is State.RUNNING:
+            return f"the end of {_short(self._answer.command, 80)!r}"
+        return self._state.value
+
+    @property
+    def got(self) -> str:
+        """The last that came, for messages."""
+        lines = [*self._recent, self._screen.line.rstrip()]
+        text = " | ".join(line for line in lines if line.strip())
+        return f"{self._redacted(text)[-240:]!r}" if text else "nothing"
+
+    @property
+    def hint(self) -> str:
+        """What may mend it when what was awaited does not come."""
+        if self._screen.noise > NOISE:
+            return "What comes is not text: check the line's speed (baud) and parity"
+        if self._restarted:
+            return "It printed boot messages: it restarted, or is starting still"
+        sight = self._profile.sight(self._screen.line)
+        if self._state is State.SETTING_UP:
+            return f"Is this command line a {self._profile.name}?"
+        if self._state is State.RUNNING:
+            return HINTS.get(sight, "") if sight is Sight.PASSWORD else ""
+        return "" if sight is Sight.BLANK else "The line shows no prompt that is known here"
+
+    def start(self, now: Instant) -> None:
+        """Begin; call once, before anything else."""
+        self._now = self._heard = now
+        self._due = after(now, self._settle)
+
+    def run(self, command: str, now: Instant) -> None:
+        """Send a command; READY before, CommandDone after. One line, no longer than allowed."""
+        if self._state is not State.READY:
+            raise ValueError(f"no command can be sent in state {self._state.name}")
+        self._now = now
+        self._screen.restart()
+        self._ask(command, State.RUNNING)
+
+    def leave(self, now: Instant) -> None:
+        """Log out, or give a shell that was found logged in back as it was."""
+        self._now = now
+        if self._state not in _OURS or (self._found and not self._profile.enter):
+            self._state = State.LEFT
+            self._events.append(Left())
+            return
+        if self._state is not State.READY:
+            self._send(INTERRUPT_KEY, "<Ctrl-C>")
+        for line in self._profile.leave:
+            self._send(line + ENTER_KEY, line)
+        self._enter(State.LEAVING, self._settle)
+
+    def feed(self, data: bytes, now: Instant) -> tuple[Event, ...]:
+        """Take what came; what happened by it."""
+        self._now = self._heard = now
+        for kind, text in self._screen.tokens(data):
+            if self._state in _OVER:
+                break
+            room = self._limit - self._count
+            self._count += len(text)
+            if kind == "text":
+                self._write(text[:room])
+            else:
+                line = (self._screen.csi if kind == "csi" else self._screen.control)(text)
+                if line is not None:
+                    self._line_done(line)
+            if self._count > self._limit:
+                self._fail(f"{self.awaited} within {self._limit} characters", "It floods the line")
+        if self._state not in _OVER:
+            self._arm(self._pause())
+        return self._take_events()
+
+    def handle_timeout(self, now: Instant) -> tuple[Event, ...]:
+        """Let time pass; what happened by it."""
+        self._now = now
+        if self._due is None or now < self._due or self._state in _OVER:
+            return self._take_events()
+        line = self._screen.line
+        sight = self._sight(line)
+        patience = self._patience(sight)
+        self._due = None if now >= patience else patience
+        step = STEPS.get((self._state, sight)) if sight and self._due is None else None
+        if step is not None and sight is not None:
+            self._take_step(step, sight, line)
+        return self._take_events()
+
+    def poll_timeout(self) -> Instant | None:
+        """When handle_timeout wants to be called, or None."""
+        return self._due
+
+    def poll_transmit(self) -> Transmit | None:
+        """The next bytes to send, or None."""
+        return self._outbox.popleft() if self._outbox else None
+
+    # What the line shows.
+
+    def _sight(self, line: str) -> Sight | None:
+        if self._state in _OURS:
+            return self._profile.stuck(line)
+        return self._profile.sight(line)
+
+    def _patience(self, sight: Sight | None) -> Instant:
+        """Until when a sight is not acted upon."""
+        if self._booting and sight is not Sight.LOGIN:
+            return after(self._heard, BOOT_SILENCE)
+        return self._rewake if sight is Sight.BLANK else Instant(0)
+
+    def _write(self, text: str) -> None:
+        column, shown = self._screen.write(text)
+        if self._ready is None or self._state not in _ANSWERING:
+            return
+        if self._profile.anchored and column:
+            return
+        find = self._ready.match if self._profile.anchored else self._ready.search
+        match = find(shown)
+        if match is None or self._answer.waits_for_echo:
+            return  # a prompt before the echo answers something older
+        before, rest = self._screen.line[: column + match.start()], shown[match.end() :]
+        self._screen.restart()
+        if before:
+            self._see(before)
+            self._answer.add_rest(before)
+        self._prompt_seen(match)
+        if rest:
+            self._count += len(rest)
+            self._write(rest)
+
+    def _line_done(self, line: str) -> None:
+        intruder = self._profile.intrusion.search(line) if self._console else None
+        self._booting |= self._state not in _OURS and self._console and is_boot_output(line)
+        self._restarted |= self._console and is_boot_output(line)
+        if intruder is not None:
+            start = intruder.start()
+            self._see(line[start:], intruding=True)
+            if start:
+                self._screen.put_back(line[:start])
+            return
+        self._see(line)
+        if self._state in _CREDENTIALS and is_login_failure(line):
+            self._fail(self.awaited, HINTS[Sight.PASSWORD])
+        elif self._state in _ANSWERING:
+            self._answer.add_line(line, self._screen.arrived)
+
+    def _prompt_seen(self, match: re.Match[str]) -> None:
+        groups = match.groupdict()
+        if match.groupdict().get("more") is not None:
+            self._answer.incomplete = True
+            self._send(INTERRUPT_KEY, "<Ctrl-C>")
+            return
+        output = self._answer.output
+        if self._state is State.RUNNING:
+            status = groups.get("status")
+            refusal = self._profile.refusal
+            refused = refusal is not None and refusal.search(output) is not None
+            code = int(status) if status else int(refused)
+            self._events.append(CommandDone(output, code, self._answer.incomplete))
+            self._enter(State.READY, None)
+            return
+        if self._answer.command:
+            self._echoes = (
+                self._answer.echoes is True
+            )  # None: it had a command to echo, and did not
+        if self._setup:
+            self._ask(self._setup.popleft(), State.SETTING_UP)
+        else:
+            self._events.append(Ready(self._found))
+            self._enter(State.READY, None)
+
+    # What is done about it.
+
+    def _take_step(self, step: Step, sight: Sight, line: str) -> None:
+        if line.strip():
+            self._see(line.rstrip())
+        if step is Step.REFUSE:
+            self._refuse(sight)
+        elif step is Step.LEFT:
+            self._state = State.LEFT
+            self._events.append(Left())
+        else:
+            self._actions[step](self, line)
+
+    def _probe(self, _: str) -> None:
+        self._send(PROBE_KEY, "<Ctrl-L>")
+        self._enter(State.PROBING, PROBE_WAIT)
+
+    def _reprint(self, _: str) -> None:
+        self._send(REPRINT_KEY, "<Ctrl-R>")
+        self._enter(State.REPRINTING, PROBE_WAIT)
+
+    def _judge(self, line: str) -> None:
+        if line.rstrip() == "^L":
+            self._wake(line)
+        elif line.rstrip().endswith("^L"):
+            self._send(ERASE_KEY, "<Erase>")
+            self._refuse(Sight.TYPED)
+
+    def _wake(self, _: str) -> None:
+        self._booting = False
+        self._screen.restart()
+        self._send(ERASE_KEY + ENTER_KEY, "<Erase><Enter>")
+        self._rewake = after(self._now, REWAKE)
+        self._enter(State.WAKING, REWAKE)
+
+    def _name(self, _: str) -> None:
+        self._booting = False
+        if self._user is None:
+            self._fail("a command prompt", "The bench file names no user for this console")
+            return
+        self._screen.restart()
+        self._send(self._user + ENTER_KEY, self._user)
+        self._enter(State.NAMED, None)
+
+    def _give_password(self, _: str) -> None:
+        if self._password is None:
+            self._fail("a command prompt", "The bench file names no password for this console")
+            return
+        self._screen.restart()
+        self._send(self._password + ENTER_KEY, "<password>")
+        self._enter(State.AUTHENTICATING, None)
+
+    def _set_up(self, line: str) -> None:
+        abandoned = line.startswith("[[testbed:o")
+        self._found = self._state not in {*_CREDENTIALS, State.ENTERING} and not abandoned
+        self._restarted = self._booting = False
+        prompt = self._profile.prompt.fullmatch(line.rstrip())
+        host = (prompt.groupdict().get("host") if prompt else None) or ""
+        nonce = ("g" if self._found else "o") + self._nonce
+        ready = self._profile.ready.format(nonce=nonce, host=re.escape(host))
+        if self._profile.more:
+            ready += f"|(?P<more>{re.escape(self._profile.more.format(nonce=nonce))})"
+        self._ready = re.compile(ready)
+        self._screen.restart()
+        if not self._profile.enter:
+            self._ask(self._setup.popleft() if self._setup else "", State.SETTING_UP)
+            return
+        entering = self._profile.enter.format(nonce=nonce)
+        entering = entering if self._found else f"exec {entering}"
+        self._answer = Answer("", echoes=False)  # what its echo looks like does not matter
+        self._send(entering + ENTER_KEY, entering)
+        self._enter(State.SETTING_UP, None)
+
+    _actions: dict[Step, Callable[[Dialog, str], None]] = {  # noqa: RUF012 - a table of methods
+        Step.PROBE: _probe,
+        Step.REPRINT: _reprint,
+        Step.JUDGE: _judge,
+        Step.WAKE: _wake,
+        Step.NAME: _name,
+        Step.PASSWORD: _give_password,
+        Step.SET_UP: _set_up,
+    }
+
+    def _refuse(self, sight: Sight) -> None:
+        credentials = sight is Sight.LOGIN and self._state in _CREDENTIALS
+        awaited = self.awaited if self._state in _OURS | _CREDENTIALS else "a command prompt"
+        self._fail(awaited, HINTS.get(Sight.PASSWORD if credentials else sight, ""), sight)
+
+    def _fail(self, awaited: str, hint: str, sight: Sight | None = None) -> None:
+        got = f"{sight.value}: {self.got}" if sight else self.got
+        self._state = State.FAILED
+        self._due = None
+        self._events.append(Failed(awaited, got, hint))
+
+    # Small parts.
+
+    def _ask(self, command: str, state: State) -> None:
+        self._answer = Answer(command, self._echoes)
+        self._send(command + ENTER_KEY, command)
+        self._enter(state, None)
+
+    def _send(self, text: str, label: str) -> None:
+        self._outbox.append(Transmit(text.encode(), label))
+        self._count = 0
+
+    def _enter(self, state: State, pause: Duration | None) -> None:
+        self._state = state
+        self._due = None
+        if pause is not None:
+            self._arm(pause)
+
+    def _arm(self, pause: Duration) -> None:
+        self._due = after(self._now, pause)
+
+    def _pause(self) -> Duration:
+        return STUCK if self._state in _OURS else self._settle
+
+    def _see(self, line: str, *, intruding: bool = False) -> None:
+        text = self._redacted(line)
+        if text.strip():
+            self._recent.append(_short(text, 240))
+        self._events.append(LineSeen(text, intruding))
+
+    def _redacted(self, text: str) -> str:
+        return text.replace(self._password, "<password>") if self._password else text
+
+    def _take_events(self) -> tuple[Event, ...]:
+        events, self._events = tuple(self._events), []
+        return events
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."

@@ -1,0 +1,102 @@
+"""The table of the dialogue: in a state, at a sight, do this. Its only home.
+
+::
+
+    a console:  LISTENING -> PROBING -> (REPRINTING ->) WAKING -> NAMED -> AUTHENTICATING -+
+    a login of our own (SSH):  ENTERING --------------------------------------------------+
+                                       READY <-> RUNNING <- SETTING_UP <------------------+
+
+A console may be somebody else's. Nothing is typed that could end a command or a line of
+configuration before it is known that there is none: a Ctrl-L makes line editors and pagers show
+what is on their line; where it is only echoed, the tty itself reads the line, and Ctrl-R shows it
+(VREPRINT). Both characters are erased again.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from testbed.console.profiles import Sight
+
+__all__ = ["HINTS", "STEPS", "Entry", "State", "Step"]
+
+
+class Entry(Enum):
+    """How the dialogue begins."""
+
+    CONSOLE = "console"  # a line in whatever state the last user left it
+    LOGIN = "login"  # a terminal that was made for us, authenticated already
+
+
+class State(Enum):
+    """Where the dialogue stands; the value says what is awaited."""
+
+    LISTENING = "a login or command prompt"
+    PROBING = "what the line shows after Ctrl-L"
+    REPRINTING = "what the line shows after Ctrl-R"
+    WAKING = "a login or command prompt after Enter"
+    NAMED = "a password prompt"
+    AUTHENTICATING = "a command prompt after the password"
+    ENTERING = "the first command prompt"
+    SETTING_UP = "the prompt after setting up the session"
+    READY = "nothing"
+    RUNNING = "the end of a command"
+    LEAVING = "the end of the login"
+    FAILED = "nothing any more"
+    LEFT = "nothing, being logged out"
+
+
+class Step(Enum):
+    """What to do at a sight."""
+
+    PROBE = auto()  # Ctrl-L
+    REPRINT = auto()  # Ctrl-R
+    WAKE = auto()  # erase what was probed with, press Enter
+    NAME = auto()  # send the user name
+    PASSWORD = auto()
+    SET_UP = auto()
+    JUDGE = auto()  # the line reprinted: is it only our own probe?
+    LEFT = auto()
+    REFUSE = auto()  # give up, saying why
+
+
+def _table() -> dict[tuple[State, Sight], Step]:
+    taken = dict.fromkeys((Sight.CONFIG, Sight.PAGER, Sight.EXPIRED), Step.REFUSE)
+    found = taken | {Sight.LOGIN: Step.NAME, Sight.PASSWORD: Step.WAKE, Sight.ENTER: Step.WAKE}
+    found |= {Sight.PROMPT: Step.SET_UP}
+    again = {Sight.LOGIN: Step.REFUSE}
+    rows: dict[State, dict[Sight, Step]] = {
+        State.LISTENING: found
+        | dict.fromkeys((Sight.BLANK, Sight.OTHER, Sight.TYPED, Sight.ECHO), Step.PROBE),
+        State.PROBING: found
+        | {Sight.BLANK: Step.WAKE, Sight.ECHO: Step.REPRINT, Sight.TYPED: Step.REFUSE},
+        State.REPRINTING: dict.fromkeys((Sight.ECHO, Sight.TYPED, Sight.OTHER), Step.JUDGE),
+        State.WAKING: found | {Sight.BLANK: Step.WAKE, Sight.TYPED: Step.REFUSE},
+        State.NAMED: taken | again | {Sight.PASSWORD: Step.PASSWORD, Sight.PROMPT: Step.SET_UP},
+        State.AUTHENTICATING: taken
+        | again
+        | {Sight.PASSWORD: Step.REFUSE, Sight.PROMPT: Step.SET_UP},
+        State.ENTERING: taken
+        | again
+        | {Sight.PASSWORD: Step.REFUSE, Sight.PROMPT: Step.SET_UP, Sight.ENTER: Step.WAKE},
+        State.SETTING_UP: again,
+        State.READY: again,
+        State.RUNNING: again | {Sight.PAGER: Step.REFUSE},
+        State.LEAVING: dict.fromkeys((Sight.LOGIN, Sight.PROMPT), Step.LEFT),
+    }
+    return {(state, sight): step for state, row in rows.items() for sight, step in row.items()}
+
+
+STEPS = _table()
+"""The state machine. What is not in it means: go on waiting."""
+
+HINTS = {
+    Sight.CONFIG: "Somebody left it in configuration mode; nothing was typed there. "
+    "Leave that mode by hand (`testbed console`), then run again",
+    Sight.PAGER: "A pager waits for a key. Leave it by hand (`testbed console`, then q)",
+    Sight.TYPED: "Somebody's command is half typed; it was not sent. "
+    "Finish or erase it by hand (`testbed console`), then run again",
+    Sight.EXPIRED: "The account's password has expired; set a new one by hand",
+    Sight.LOGIN: "The device restarted or logged us out",
+    Sight.PASSWORD: "Check the user and the password that the bench file refers to",
+}

@@ -1,0 +1,223 @@
+"""FRR over the Linux kernel: vtysh for routing, iproute2, sysctl and nft for the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from testbed.devices.base import quote
+from testbed.devices.capabilities import Route
+from testbed.devices.linux.driver import LinuxIpDriver, arp_settings, link_settings
+from testbed.devices.linux.kernel import parse_snmp
+from testbed.devices.platforms.frr.answers import (
+    parse_rib,
+    parse_routes,
+    parse_running_config,
+    parse_tables,
+)
+from testbed.devices.platforms.frr.lines import (
+    configure,
+    drop_icmp_errors,
+    filter_broadcast,
+    no_table,
+    vtysh,
+)
+from testbed.devices.settings import Form, Setting
+from testbed.devices.waiting import wait_until
+from testbed.errors import DeviceError, ExpectationFailed, PlanError
+from testbed.timing import Duration, format_duration, milliseconds, seconds
+
+__all__ = ["Frr"]
+
+_SETTLE = seconds(5)
+"""How long FRR may take to hand the kernel what it was configured with; it takes milliseconds."""
+
+_ICMP_TABLE = "testbed_icmp"
+_BROADCAST_TABLE = "testbed_broadcast"
+
+# ip-sysctl: icmp_ratelimit is a time in ms, 0 is no limit; icmp_ratemask has a bit for each type
+# that it and the limit for all peers together (icmp_msgs_per_sec) hold for.
+_RATE_LIMIT = {"net.ipv4.icmp_ratelimit": "1000", "net.ipv4.icmp_ratemask": "6168"}
+_NO_RATE_LIMIT = {"net.ipv4.icmp_ratelimit": "0", "net.ipv4.icmp_ratemask": "0"}
+
+
+class Frr(LinuxIpDriver):
+    """An FRR router. A route's metric is its administrative distance, 1 where none is given."""
+
+    platform = "frr"
+
+    def version(self) -> str:
+        """What it runs, in one line, for the report."""
+        return self._run(vtysh("show version")).partition("\n")[0].strip()
+
+    def add_address(self, port: str, address: IPv4Interface) -> None:
+        """Give ``port`` one more address; returns once the kernel has it."""
+        line = f"interface {self._port(port)} | ip address {address.with_prefixlen}"
+        self._set(f"address {address} on {port}", self._line(line))
+        self._await(f"address {address} on {port}", lambda: address in self.addresses(port))
+
+    def routes(self) -> tuple[Route, ...]:
+        """The IPv4 routing table: the routes that packets follow."""
+        return self._read(vtysh("show ip route json"), parse_routes)
+
+    def add_route(self, prefix: IPv4Network, via: IPv4Address, metric: int = 0) -> None:
+        """Add a static route; returns once FRR uses it, or has decided that it does not."""
+        if not 0 <= metric <= 255:
+            raise PlanError(f"an administrative distance is at most 255, got {metric}")
+        line = f"ip route {prefix} {via}" + (f" {metric}" if metric > 1 else "")
+        self._set(f"route {prefix} via {via} distance {metric or 1}", self._line(line))
+        if self._reaches(via):
+            self._await(
+                f"route {prefix} via {via}", lambda: self._settled(prefix, via, metric or 1)
+            )
+
+    def set_icmp_rate_limit(self, on: bool) -> None:
+        """Whether ICMP errors are rate limited; plans that count errors switch it off."""
+        wanted = _RATE_LIMIT if on else _NO_RATE_LIMIT
+        self._set_sysctls(f"ICMP rate limit {_on(on)}", wanted)
+
+    def set_icmp_errors(self, on: bool) -> None:
+        """Whether ICMP errors leave the router at all: off makes a path-MTU black hole."""
+        held = "off" if ("ip", _ICMP_TABLE) in self._tables() else None
+        self._set(f"ICMP errors {_on(on)}", Setting("icmp errors", held, None if on else "off"))
+
+    def set_redirects(self, on: bool) -> None:
+        """Whether ICMP redirects are sent.
+
+        ip-sysctl: an interface sends them if it or ``all`` says so.
+        """
+        value = "1" if on else "0"
+        self._set_sysctls(
+            f"ICMP redirects {_on(on)}",
+            {f"net/ipv4/conf/{place}/send_redirects": value for place in ("all", *self.ports)},
+        )
+
+    def set_directed_broadcast(self, port: str, on: bool) -> None:
+        """Whether broadcasts directed at the subnet of ``port`` are forwarded to it (RFC 2644).
+
+        Linux asks the interface that a packet came in by, so all of them are opened, and nft
+        keeps broadcasts from leaving by any port but those switched on.
+        """
+        held = self._tables().get(("ip", _BROADCAST_TABLE))
+        ports = set(held.split(",")) if held else set()
+        ports = ports | {self._port(port)} if on else ports - {port}
+        named = ",".join(sorted(ports))
+        places = ("all", *self.ports)
+        self._set(
+            f"directed broadcast {_on(on)} on {port}",
+            Setting("directed broadcast", held, named or None),
+            *self._sysctl_changes(
+                {f"net/ipv4/conf/{place}/bc_forwarding": "01"[bool(ports)] for place in places}
+            ),
+        )
+
+    def set_arp_timeout(self, port: str, span: Duration) -> None:
+        """How long a confirmed ARP entry counts as fresh.
+
+        arp(7): an entry is fresh for a random time between half of base_reachable_time and one
+        and a half of it.
+        """
+        if span < milliseconds(1):
+            raise PlanError(f"an ARP timeout is 1 ms at least, got {format_duration(span)}")
+        path = f"net/ipv4/neigh/{self._port(port)}"
+        self._set_sysctls(
+            f"ARP timeout {format_duration(span)} on {port}",
+            {
+                f"{path}/base_reachable_time_ms": str(span // milliseconds(1)),
+                f"{path}/gc_stale_time": str(-(-span // seconds(1))),
+            },
+        )
+
+    def icmp_counters(self) -> dict[str, int]:
+        """The router's IP and ICMP counters, by the kernel's own names: ``IcmpOutTimeExcds``."""
+        found = self._read("cat /proc/net/snmp", parse_snmp)
+        return {name: count for name, count in found.items() if name.startswith(("Ip", "Icmp"))}
+
+    def _settings(self) -> dict[str, str]:
+        found = {f"frr {line}": "" for line in self._running_lines()}
+        found |= link_settings(self._links(), self.ports)
+        found |= arp_settings(self.arp_table(), self.ports)
+        places = ("all", *(quote(port) for port in self.ports))
+        found |= self._sysctl_settings(
+            "net/ipv4/icmp_ratelimit",
+            "net/ipv4/icmp_ratemask",
+            "net/ipv4/ip_forward",
+            *(f"net/ipv4/conf/{place}/send_redirects" for place in places),
+            *(f"net/ipv4/conf/{place}/bc_forwarding" for place in places),
+            *(f"net/ipv4/neigh/{place}/base_reachable_time_ms" for place in places[1:]),
+            *(f"net/ipv4/neigh/{place}/gc_stale_time" for place in places[1:]),
+        )
+        for (family, name), comment in self._tables().items():
+            if (family, name) == ("ip", _ICMP_TABLE):
+                found["icmp errors"] = "off"
+            elif (family, name) == ("ip", _BROADCAST_TABLE):
+                found["directed broadcast"] = comment
+            else:
+                found[f"nft table {family} {name}"] = ""
+        return found
+
+    def _forms(self) -> tuple[Form, ...]:
+        return (
+            Form(r"frr (.+)", 3, lambda key, value: (configure(key[1], there=value is not None),)),
+            Form(r"icmp errors", 5, self._make_icmp_errors),
+            Form(r"directed broadcast", 5, self._make_broadcast),
+            Form(r"nft table (\S+) (\S+)", 5, self._make_table),
+            *super()._forms(),
+        )
+
+    def _make_icmp_errors(self, _: re.Match[str], value: str | None) -> Sequence[str]:
+        return (no_table("ip", _ICMP_TABLE) if value is None else drop_icmp_errors(_ICMP_TABLE),)
+
+    def _make_broadcast(self, _: re.Match[str], value: str | None) -> Sequence[str]:
+        if value is None:
+            return (no_table("ip", _BROADCAST_TABLE),)
+        return (filter_broadcast(_BROADCAST_TABLE, value),)
+
+    def _make_table(self, key: re.Match[str], value: str | None) -> Sequence[str]:
+        if value is not None:
+            raise PlanError(
+                f"{self.name}: {key[0]!r} can be removed but not made, for its rules are not told"
+            )
+        return (no_table(key[1], key[2]),)
+
+    def _running_lines(self) -> tuple[str, ...]:
+        return self._read(vtysh("show running-config"), parse_running_config)
+
+    def _line(self, line: str) -> Setting:
+        """A line of FRR's configuration, on its way in."""
+        return Setting(f"frr {line}", "" if line in self._running_lines() else None, "")
+
+    def _tables(self) -> dict[tuple[str, str], str]:
+        return self._read("nft -j list ruleset", parse_tables)
+
+    def _reaches(self, via: IPv4Address) -> bool:
+        """Whether ``via`` is on a subnet of a port that is up."""
+        return any(
+            via in address.network
+            for port in self.ports
+            for address in self.addresses(port)
+            if self.port_is_up(port)
+        )
+
+    def _settled(self, prefix: IPv4Network, via: IPv4Address, distance: int) -> bool:
+        """Whether FRR is done with a route: in the kernel, or known and not chosen."""
+        for route in self._read(vtysh(f"show ip route {prefix} json"), parse_rib):
+            if route.protocol != "static" or route.distance != distance or route.queued:
+                continue
+            if any(hop.ip == via for hop in route.next_hops):
+                return route.installed or not route.selected
+        return False
+
+    def _await(self, what: str, holds: Callable[[], bool]) -> None:
+        """Wait for FRR to hand the kernel what it was configured with; DeviceError if not."""
+        try:
+            wait_until(
+                holds, bool, clock=self.clock, within=_SETTLE, summary=f"{what} was not installed"
+            )
+        except ExpectationFailed as failure:
+            raise DeviceError(f"{self.name}: {failure.summary}") from None
+
+
+def _on(on: bool) -> str:
+    return "on" if on else "off"

@@ -1,0 +1,64 @@
+"""The command lines that give one setting of an FRR router a value, from any state."""
+
+from __future__ import annotations
+
+from testbed.devices.base import quote
+from testbed.devices.platforms.frr.answers import STEP
+
+__all__ = ["configure", "drop_icmp_errors", "filter_broadcast", "no_table", "vtysh"]
+
+
+def vtysh(*commands: str) -> str:
+    """Runs ``commands`` in FRR's shell, one after the other."""
+    words = ["vtysh"]
+    for command in commands:
+        words += ["-c", command]
+    return quote(*words)
+
+
+def configure(key: str, *, there: bool) -> str:
+    """Add the line ``key`` of the configuration (see parse_running_config), or remove it.
+
+    Of a line that is not there FRR says so, in one way or another, and that is no failure here.
+    """
+    *context, line = key.split(STEP)
+    if there:
+        return vtysh("configure terminal", *context, line)
+    opposite = line.removeprefix("no ") if line.startswith("no ") else f"no {line}"
+    remove = vtysh("configure terminal", *context, opposite)
+    return (
+        f"(o=$({remove} 2>&1) || case $o in *\"Can't find\"*|*'non-existent'*) ;; "
+        "*) printf '%s\\n' \"$o\"; exit 1;; esac)"
+    )
+
+
+def no_table(family: str, name: str) -> str:
+    """Remove an nft table, with all that is in it."""
+    # Adding what is there already is no error, deleting what is not there is one.
+    return quote("nft", f"add table {family} {name}; delete table {family} {name}")
+
+
+def drop_icmp_errors(table: str) -> str:
+    """Let no ICMP error leave the router: RFC 792 types 3, 11 and 12."""
+    kinds = "{ destination-unreachable, time-exceeded, parameter-problem }"
+    return _table(table, "output", f"icmp type {kinds} drop")
+
+
+def filter_broadcast(table: str, ports: str) -> str:
+    """Let broadcasts be forwarded only to ``ports`` (comma between)."""
+    names = ", ".join(f'"{port}"' for port in ports.split(","))
+    return _table(
+        table,
+        "forward",
+        f'oifname != {{ {names} }} fib daddr type broadcast drop comment "{ports}"',
+    )
+
+
+def _table(name: str, hook: str, rule: str) -> str:
+    """Make table ``name`` hold ``rule`` and nothing else, in one transaction."""
+    return quote(
+        "nft",
+        f"add table ip {name}; delete table ip {name}; add table ip {name}; "
+        f"add chain ip {name} {hook}s {{ type filter hook {hook} priority 0; }}; "
+        f"add rule ip {name} {hook}s {rule}",
+    )

@@ -1,0 +1,58 @@
+"""The platforms that there are drivers for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from testbed.console.cli import Cli
+from testbed.console.profiles import LINUX_SHELL, DialogProfile
+from testbed.devices.base import DriverContext, Files
+from testbed.devices.changes import ChangeLog
+from testbed.devices.platforms.frr.driver import Frr
+from testbed.devices.platforms.linux_bridge.driver import LinuxBridge
+from testbed.devices.platforms.linux_host.driver import LinuxHost
+from testbed.devices.platforms.openvswitch.driver import OpenVswitch
+from testbed.devices.settings import ConfiguredDriver
+from testbed.errors import PlanError
+from testbed.timing import Clock
+
+__all__ = ["PLATFORMS", "PlatformInfo", "open_driver"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformInfo:
+    """What a platform is, how its command line speaks, and what makes its driver."""
+
+    kind: Literal["switch", "router", "host"]
+    profile: DialogProfile
+    driver: Callable[[DriverContext], ConfiguredDriver]
+
+
+PLATFORMS: dict[str, PlatformInfo] = {
+    "frr": PlatformInfo("router", LINUX_SHELL, Frr),
+    "linux_bridge": PlatformInfo("switch", LINUX_SHELL, LinuxBridge),
+    "linux_host": PlatformInfo("host", LINUX_SHELL, LinuxHost),
+    "openvswitch": PlatformInfo("switch", LINUX_SHELL, OpenVswitch),
+}
+"""Every platform, by the name that bench files use."""
+
+
+def open_driver(  # noqa: PLR0917 - the parts of a DriverContext, in their order
+    platform: str,
+    name: str,
+    cli: Cli,
+    changes: ChangeLog,
+    clock: Clock,
+    ports: tuple[str, ...],
+    files: Files | None = None,
+) -> ConfiguredDriver:
+    """The driver of the device ``name``; PlanError for a platform that there is none for."""
+    try:
+        info = PLATFORMS[platform]
+    except KeyError:
+        raise PlanError(
+            f"{name}: no driver for platform {platform!r}; there are {', '.join(PLATFORMS)}"
+        ) from None
+    return info.driver(DriverContext(name, cli, changes, clock, ports, files))

@@ -1,0 +1,92 @@
+"""Many listeners on one port."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from testbed.hosts.loop import RealLoop
+from testbed.link.memory import MemoryPort
+from testbed.link.port import Port
+from testbed.wire.frame import Frame
+
+__all__ = ["Subscription", "Tap"]
+
+Listener = Callable[[Frame], None]
+
+
+class Subscription:
+    """One listener's place at a tap, until close()."""
+
+    def __init__(self, listeners: dict[Subscription, Listener], listener: Listener) -> None:
+        self._listeners = listeners
+        listeners[self] = listener
+
+    def close(self) -> None:
+        """Hear nothing more; closing twice is no error."""
+        self._listeners.pop(self, None)
+
+
+class Tap:
+    """Reads a port whenever the loop finds frames there, and hands each to every subscriber.
+
+    Subscribers hear both directions, in the order of their subscription, and must not turn the
+    loop. A tap owns its port: close() closes both.
+    """
+
+    def __init__(self, port: Port, loop: RealLoop) -> None:
+        self.port = port
+        self._loop = loop
+        self._listeners: dict[Subscription, Listener] = {}
+        self._pending: deque[Frame] = deque()
+        self._descriptor = port.fileno()
+        self._closed = False
+        if self._descriptor >= 0:
+            loop.add_reader(self._descriptor, self.pump)
+        elif isinstance(port, MemoryPort):
+            port.on_frame = self._wake
+
+    def subscribe(self, listener: Listener) -> Subscription:
+        """Call ``listener`` with every frame from here on."""
+        return Subscription(self._listeners, listener)
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame; LinkError when the port cannot."""
+        self.port.send(frame)
+
+    def pump(self) -> None:
+        """Hand out all frames that wait at the port now.
+
+        Every subscriber gets every frame, also when another one fails; the first failure is
+        raised after the last frame.
+        """
+        self._pending.extend(self.port.receive())
+        failure: Exception | None = None
+        while self._pending:
+            frame = self._pending.popleft()
+            for subscription in tuple(self._listeners):
+                listener = self._listeners.get(subscription)
+                if listener is None:
+                    continue  # closed by another one just now
+                try:
+                    listener(frame)
+                except Exception as error:  # noqa: BLE001 - raised below
+                    failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def close(self) -> None:
+        """Stop listening and close the port; closing twice is no error."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+        elif isinstance(self.port, MemoryPort):
+            self.port.on_frame = None
+            self._loop.cancel(self)
+        self._listeners.clear()
+        self.port.close()
+
+    def _wake(self) -> None:
+        self._loop.call_at(self._loop.now(), self.pump, name=self)

@@ -1,0 +1,204 @@
+"""Running gear: the ports, boxes and logins that a bench file of kind ``hardware`` names.
+
+This is the one way in to every real bench. The virtual lab brings software devices up, writes
+such a file, and has no code path of its own from there on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from testbed.console import ConsoleLog, open_serial, open_ssh
+from testbed.console.cli import DEFAULT_WITHIN, Cli, Reply
+from testbed.devices.base import Driver
+from testbed.devices.changes import ChangeLog
+from testbed.devices.registry import PLATFORMS, open_driver
+from testbed.errors import BenchError, LinkError, PlanError, Unsupported
+from testbed.hosts.box import FaultBox
+from testbed.hosts.loop import RealLoop, WallClock
+from testbed.hosts.tap import Tap
+from testbed.inventory import Bench as BenchFile
+from testbed.inventory import Device as DeviceEntry
+from testbed.inventory.credentials import resolve
+from testbed.link.afpacket import AfPacketPort
+from testbed.link import wait_for_link
+from testbed.link.claim import NicBefore, NicClaim, claim
+from testbed.timing import Duration, seconds
+
+__all__ = ["Gear", "LoopCli"]
+
+LINK_WITHIN = seconds(10)
+"""How long a NIC may negotiate after it was set up: copper takes up to about 4 s."""
+
+LOGIN_WITHIN = seconds(20)
+"""How long a login may take, a slow switch's SSH key exchange included."""
+
+
+class LoopCli:
+    """A command line whose calls leave the loop turning while the device thinks."""
+
+    def __init__(self, inner: Cli, loop: RealLoop) -> None:
+        self._inner = inner
+        self._loop = loop
+
+    @property
+    def device(self) -> str:
+        """The device's name in the bench file."""
+        return self._inner.device
+
+    @property
+    def transport(self) -> str:
+        """What carries it, for messages."""
+        return self._inner.transport
+
+    def run(self, command: str, *, within: Duration = DEFAULT_WITHIN) -> Reply:
+        """Run one command line in a worker thread; frames and timers are served meanwhile."""
+        return self._loop.call(lambda: self._inner.run(command, within=within))
+
+    def close(self) -> None:
+        """Log out."""
+        self._loop.call(self._inner.close)
+
+
+class Gear:
+    """Everything on a bench, opened when it is first asked for, closed together.
+
+    ``note_claim`` is told a NIC's settings before they are changed and returns a function to call
+    once they have been put back.
+    """
+
+    def __init__(
+        self,
+        bench: BenchFile,
+        loop: RealLoop,
+        changes: ChangeLog,
+        log: ConsoleLog,
+        note_claim: Callable[[NicBefore], Callable[[], None]],
+    ) -> None:
+        self.bench = bench
+        self.loop = loop
+        self._changes = changes
+        self._log = log
+        self._note_claim = note_claim
+        self._taps: dict[str, Tap] = {}
+        self._claims: list[tuple[NicClaim, Callable[[], None]]] = []
+        self._boxes: dict[str, FaultBox] = {}
+        self._drivers: dict[str, Driver] = {}
+        self._logins: list[Cli] = []
+
+    def tap(self, nic: str) -> Tap:
+        """The controller NIC ``nic``: claimed, offloads off, its ring running."""
+        if nic not in self._taps:
+            interface = self.bench.controller.nics[nic].interface
+            if interface is None:
+                raise LinkError(f"NIC {nic} of bench {self.bench.bench} names no interface")
+            done: list[Callable[[], None]] = []
+            claimed = claim(interface, lambda before: done.append(self._note_claim(before)))
+            self._claims.append((claimed, done[0]))
+            self.loop.call(lambda: wait_for_link(interface, LINK_WITHIN))
+            self._taps[nic] = Tap(AfPacketPort(nic, interface), self.loop)
+        return self._taps[nic]
+
+    def box(self, name: str) -> FaultBox:
+        """The in-line fault box ``name``; from its first use on it is a wire."""
+        if name not in self._boxes:
+            left, right = self.bench.controller.boxes[name]
+            box = FaultBox(name, self.tap(left), self.tap(right), self.loop)
+            box.start()
+            self._boxes[name] = box
+        return self._boxes[name]
+
+    def driver(self, name: str) -> Driver:
+        """The driver of a device or host, logged in over SSH where it has it, else serially."""
+        if name not in self._drivers:
+            entry = self._entry(name)
+            login = self.login_ssh(name) if entry.ssh else self.login_serial(name)
+            self._drivers[name] = open_driver(
+                entry.platform,
+                name,
+                LoopCli(login, self.loop),
+                self._changes,
+                self.loop,
+                entry.ports,
+            )
+        return self._drivers[name]
+
+    def login_ssh(self, name: str) -> Cli:
+        """A new login over SSH."""
+        entry = self._entry(name)
+        ssh = entry.ssh
+        if ssh is None:
+            raise Unsupported(f"{name} has no ssh in bench {self.bench.bench}")
+        cli = self.loop.call(
+            lambda: open_ssh(
+                name,
+                ssh.host,
+                port=ssh.port,
+                user=ssh.user,
+                key=ssh.key,
+                password=resolve(ssh.password) if ssh.password else None,
+                host_key=ssh.host_key or "",
+                clock=WallClock(),
+                log=self._log,
+                profile=PLATFORMS[entry.platform].profile,
+                within=LOGIN_WITHIN,
+            )
+        )
+        self._logins.append(cli)
+        return cli
+
+    def login_serial(self, name: str) -> Cli:
+        """A new login on the serial console."""
+        entry = self._entry(name)
+        line = entry.console
+        if line is None:
+            raise Unsupported(f"{name} has no console in bench {self.bench.bench}")
+        cli = self.loop.call(
+            lambda: open_serial(
+                name,
+                line.serial,
+                baud=line.baud,
+                user=line.user,
+                password=resolve(line.password) if line.password else None,
+                clock=WallClock(),
+                log=self._log,
+                profile=PLATFORMS[entry.platform].profile,
+                within=LOGIN_WITHIN,
+            )
+        )
+        self._logins.append(cli)
+        return cli
+
+    def opened(self) -> dict[str, Driver]:
+        """The drivers that are logged in."""
+        return dict(self._drivers)
+
+    def close(self) -> list[str]:
+        """Close everything, put every NIC back as it was; the messages of what went wrong."""
+        failures: list[str] = []
+
+        def attempt(step: Callable[[], object]) -> None:
+            try:
+                step()
+            except BenchError as error:
+                failures.append(str(error))
+
+        for box in self._boxes.values():
+            attempt(box.stop)
+        for tap in self._taps.values():
+            attempt(tap.close)
+        for login in self._logins:
+            attempt(lambda login=login: self.loop.call(login.close))
+        for claimed, done in reversed(self._claims):
+            attempt(claimed.restore)
+            attempt(done)
+        self._boxes, self._taps, self._drivers = {}, {}, {}
+        self._logins, self._claims = [], []
+        return failures
+
+    def _entry(self, name: str) -> DeviceEntry:
+        entry = self.bench.devices.get(name) or self.bench.hosts.get(name)
+        if entry is None:
+            known = ", ".join([*self.bench.devices, *self.bench.hosts])
+            raise PlanError(f"bench {self.bench.bench} has no device {name!r}; it has {known}")
+        return entry

@@ -1,0 +1,13 @@
+# A router: FRR over the kernel's forwarding. Forwarding is on before the first packet can come.
+mkdir -p /run/frr
+echo 'service integrated-vtysh-config' >/etc/frr/vtysh.conf
+{
+    echo "hostname $(hostname)"
+    echo 'log file /var/log/frr.log'
+} >/etc/frr/frr.conf
+# mgmtd exists from FRR 8.5 on; without -I they all read the one file that vtysh writes.
+for name in mgmtd zebra staticd; do
+    if [ -x "/usr/lib/frr/$name" ]; then
+        daemon "/usr/lib/frr/$name" -d -u root -g root -P 0 -f /etc/frr/frr.conf
+    fi
+done

@@ -1,0 +1,1 @@
+# A host with a kernel TCP/IP stack: everything is there already.

@@ -1,0 +1,90 @@
+"""What the plugin can be told, on the command line and in ini files."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import pytest
+
+__all__ = ["Options", "add_options"]
+
+CaptureWhen = Literal["always", "failed", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The plugin's settings; without ``bench`` it stays out of the way."""
+
+    bench: Path | None
+    capture: CaptureWhen
+    artifacts: Path
+    keep_config: bool
+    drill: bool
+    prove: bool
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Options:
+        """Read the command line, then the ini file."""
+
+        def value(name: str) -> object:
+            given = config.getoption(name)
+            return config.getini(name) if given is None else given
+
+        bench = value("bench")
+        when = value("bench_capture")
+        if when not in ("always", "failed", "never"):
+            raise pytest.UsageError(f"bench_capture is {when!r}, expected always, failed or never")
+        return cls(
+            bench=Path(str(bench)) if bench else None,
+            capture=cast("CaptureWhen", when),
+            artifacts=Path(str(value("bench_artifacts"))),
+            keep_config=bool(value("bench_keep_config")),
+            drill=bool(config.getoption("bench_drill")),
+            prove=bool(value("bench_prove")),
+        )
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare the options and their ini twins."""
+    group = parser.getgroup("testbed", "network test bench")
+    group.addoption(
+        "--bench", metavar="FILE", default=None, help="the bench file to run the plans on"
+    )
+    group.addoption(
+        "--bench-capture",
+        choices=("always", "failed", "never"),
+        default=None,
+        help="for which plans to keep a pcapng (default: always)",
+    )
+    group.addoption(
+        "--bench-artifacts",
+        metavar="DIR",
+        default=None,
+        help="where reports and captures go, a directory per run (default: reports)",
+    )
+    group.addoption(
+        "--bench-keep-config",
+        action="store_true",
+        default=None,
+        help="leave the changes that plans make on the devices, to look at them",
+    )
+    group.addoption(
+        "--bench-prove",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="prove the cabling before the first plan (default: on)",
+    )
+    group.addoption(
+        "--bench-drill",
+        action="store_true",
+        default=False,
+        help="run each plan against its defects, which must fail it",
+    )
+    parser.addini("bench", "the bench file to run the plans on", default="")
+    parser.addini("bench_capture", "always, failed or never", default="always")
+    parser.addini("bench_artifacts", "where reports and captures go", default="reports")
+    parser.addini("bench_keep_config", "leave plans' changes in place", type="bool", default=False)
+    parser.addini("bench_prove", "prove the cabling first", type="bool", default=True)
