@@ -14,7 +14,7 @@ from testbed.bench.journal import Entry, Journal
 from testbed.bench.lease import Lease
 from testbed.bench.state import state_file
 from testbed.bench.wireproof import Proof, prove_wires
-from testbed.console import ConsoleLine
+from testbed.console.transcript import ConsoleLog
 from testbed.errors import BenchError, CablingError
 from testbed.hosts import RealLoop
 from testbed.inventory import Bench as BenchFile
@@ -41,7 +41,6 @@ class BenchSession:
     ) -> None:
         self.file = bench_file
         self.keep_config = keep_config
-        self.console: list[ConsoleLine] = []
         self.proofs: list[Proof] = []
         self.restore_notes: list[str] = []
         self._prove = prove
@@ -61,8 +60,9 @@ class BenchSession:
             undo.callback(self.loop.close)
             self.journal = Journal(self._journal_path(undo), self.loop.wall_now)
             undo.callback(self.journal.close)
+            self.console = ConsoleLog(self.loop.wall_now)
             self.gear = Gear(
-                self.hardware, self.loop, self.journal, self.console.append, self._note_claim
+                self.hardware, self.loop, self.journal, self.console, self._note_claim
             )
             undo.callback(self._close_gear)
             self._recover()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from testbed.bench.topology import Kind
 from testbed.devices.registry import PLATFORMS
@@ -38,7 +38,7 @@ class Proof:
     """
 
     cable: Cable
-    state: str
+    state: Literal["proven", "wrong", "down", "unproven"]
     note: str = ""
 
     def __str__(self) -> str:
@@ -171,4 +171,4 @@ class _Prover:
     def _carrier(self, end: End) -> bool:
         if end.node == "controller":
             return self._gear.tap(end.port).port.link_is_up()
-        return self._driver(end.node).port_is_up(end.port)
+        return bool(self._driver(end.node).port_is_up(end.port))

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from testbed.cli.options import bench_option, load_bench
-from testbed.console import interact
-from testbed.labs.opening import open_lab, open_transport
+from testbed.labs.opening import open_lab
 
 __all__ = ["console"]
 
@@ -24,6 +23,8 @@ def console(device: str, bench_file: Path, serial: bool) -> None:
     On a virtual bench the device lives as long as this login: to have it stay, bring the bench up
     with testbed lab up --hold and use the file that it writes.
     """
+    from testbed.console.interactive import interact
+    from testbed.labs.opening import open_transport
     bench = load_bench(bench_file)
     with (
         open_lab(bench, lambda text: click.echo(text, err=True)) as hardware,

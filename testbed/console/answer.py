@@ -27,6 +27,11 @@ class Answer:
         return self.echoes is True and not self._echo_seen
 
     @property
+    def plain(self) -> bool:
+        """Whether every line from now on is output: no echo is due any more."""
+        return self._echo_seen or self.echoes is False
+
+    @property
     def output(self) -> str:
         """What the command printed so far."""
         return "".join(self._output)

@@ -24,38 +24,42 @@ from testbed.console.events import (
     Ready,
     Transmit,
 )
+from testbed.console.heard import Heard, shorten
 from testbed.console.profiles import DialogProfile, Sight, is_boot_output, is_login_failure
 from testbed.console.screen import Screen
-from testbed.console.steps import HINTS, STEPS, Entry, State, Step
-from testbed.timing import Duration, Instant, after, seconds
+from testbed.console.steps import (
+    BOOT_SILENCE,
+    ENTER_KEY,
+    ERASE_KEY,
+    HINTS,
+    INTERRUPT_KEY,
+    PROBE_KEY,
+    PROBE_WAIT,
+    REPRINT_KEY,
+    REWAKE,
+    STEPS,
+    STUCK,
+    Entry,
+    State,
+    Step,
+)
+from testbed.timing import Duration, Instant, after
 
 __all__ = ["OUTPUT_LIMIT", "Dialog"]
 
 OUTPUT_LIMIT = 16 * 1024 * 1024
 """Characters that may come in answer to one step of ours: more is a flood."""
 
-BOOT_SILENCE = seconds(5)
-"""How long a device that boots must say nothing before its line is probed."""
-
-PROBE_WAIT = seconds(1)
-"""How long a probe may stay unanswered: Enter behind it must not overtake the answer."""
-
-REWAKE = seconds(2)
-"""When a line that was woken stays silent, wake it again: a getty may have been starting."""
-
-STUCK = seconds(1)
-"""How long a running command's output must rest before its line is looked at for a pager."""
-
 NOISE = 0.2
 """The share of characters that are no text beyond which the line's speed is doubted."""
 
-PROBE_KEY, REPRINT_KEY, ERASE_KEY, INTERRUPT_KEY, ENTER_KEY = "\x0c", "\x12", "\x7f", "\x03", "\r"
+_OVER = (State.FAILED, State.LEFT)  # tuples: an enum member hashes slowly
+_ANSWERING = (State.SETTING_UP, State.RUNNING)
+_OURS = (State.SETTING_UP, State.READY, State.RUNNING)
+_CREDENTIALS = (State.NAMED, State.AUTHENTICATING)
 
 
-_OVER = frozenset({State.FAILED, State.LEFT})
-_ANSWERING = frozenset({State.SETTING_UP, State.RUNNING})
-_OURS = frozenset({State.SETTING_UP, State.READY, State.RUNNING})
-_CREDENTIALS = frozenset({State.NAMED, State.AUTHENTICATING})
+_NOT_PLAIN = re.compile(rb"[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n)")
 
 
 class Dialog:
@@ -86,7 +90,7 @@ class Dialog:
         self._booting = self._restarted = booting
         self._found = False
         self._screen = Screen()
-        self._recent: deque[str] = deque(maxlen=3)
+        self._heard = Heard(password)
         self._events: list[Event] = []
         self._outbox: deque[Transmit] = deque()
         self._ready: re.Pattern[str] | None = None
@@ -94,7 +98,7 @@ class Dialog:
         self._setup = deque(profile.setup)
         self._answer = Answer("", echoes=False)
         self._due: Instant | None = None
-        self._heard = Instant(0)
+        self._last_heard = Instant(0)
         self._now = Instant(0)
         self._rewake = Instant(0)
         self._count = 0
@@ -113,15 +117,13 @@ class Dialog:
     def awaited(self) -> str:
         """What is awaited, for messages."""
         if self._state is State.RUNNING:
-            return f"the end of {_short(self._answer.command, 80)!r}"
-        return self._state.value
+            return f"the end of {shorten(self._answer.command, 80)!r}"
+        return str(self._state.value)
 
     @property
     def got(self) -> str:
         """The last that came, for messages."""
-        lines = [*self._recent, self._screen.line.rstrip()]
-        text = " | ".join(line for line in lines if line.strip())
-        return f"{self._redacted(text)[-240:]!r}" if text else "nothing"
+        return self._heard.quote(self._screen.line)
 
     @property
     def hint(self) -> str:
@@ -130,16 +132,14 @@ class Dialog:
             return "What comes is not text: check the line's speed (baud) and parity"
         if self._restarted:
             return "It printed boot messages: it restarted, or is starting still"
-        sight = self._profile.sight(self._screen.line)
         if self._state is State.SETTING_UP:
             return f"Is this command line a {self._profile.name}?"
-        if self._state is State.RUNNING:
-            return HINTS.get(sight, "") if sight is Sight.PASSWORD else ""
-        return "" if sight is Sight.BLANK else "The line shows no prompt that is known here"
+        shows = self._state not in _OURS and self._screen.line.strip()
+        return "The line shows no prompt that is known here" if shows else ""
 
     def start(self, now: Instant) -> None:
         """Begin; call once, before anything else."""
-        self._now = self._heard = now
+        self._now = self._last_heard = now
         self._due = after(now, self._settle)
 
     def run(self, command: str, now: Instant) -> None:
@@ -165,20 +165,10 @@ class Dialog:
 
     def feed(self, data: bytes, now: Instant) -> tuple[Event, ...]:
         """Take what came; what happened by it."""
-        self._now = self._heard = now
-        for kind, text in self._screen.tokens(data):
-            if self._state in _OVER:
-                break
-            room = self._limit - self._count
-            self._count += len(text)
-            if kind == "text":
-                self._write(text[:room])
-            else:
-                line = (self._screen.csi if kind == "csi" else self._screen.control)(text)
-                if line is not None:
-                    self._line_done(line)
-            if self._count > self._limit:
-                self._fail(f"{self.awaited} within {self._limit} characters", "It floods the line")
+        self._now = self._last_heard = now
+        start = data.find(b"\n") + 1
+        self._read(data[:start])
+        self._read(self._read_block(data[start:]))
         if self._state not in _OVER:
             self._arm(self._pause())
         return self._take_events()
@@ -207,6 +197,39 @@ class Dialog:
 
     # What the line shows.
 
+    def _read(self, data: bytes) -> None:
+        for kind, text in self._screen.tokens(data):
+            if self._state in _OVER:
+                break
+            room = self._limit - self._count
+            self._count += len(text)
+            if kind == "text":
+                self._write(text[:room])
+            else:
+                line = (self._screen.csi if kind == "csi" else self._screen.control)(text)
+                if line is not None:
+                    self._line_done(line)
+            if self._count > self._limit:
+                self._fail(f"{self.awaited} within {self._limit} characters", "It floods the line")
+
+    def _read_block(self, data: bytes) -> bytes:
+        """Take plain whole lines of output at once, as _read would one by one; returns the rest."""
+        end = data.rfind(b"\n") + 1
+        plain = self._state is State.RUNNING and not self._console and self._answer.plain
+        if not end or not plain or not self._screen.fresh or _NOT_PLAIN.search(data, 0, end):
+            return data
+        text = data[:end].decode("utf-8", "replace").replace("\r\n", "\n")
+        room = self._limit - self._count
+        if len(text) > room or self._ready is None or self._ready.search(text):
+            return data
+        self._count += len(text)
+        self._answer.add_rest(text)
+        lines = self._heard.redact(text[:-1]).split("\n")
+        self._events.extend(LineSeen(line) for line in lines)
+        for line in lines[-3:]:
+            self._heard.add(line)
+        return data[end:]
+
     def _sight(self, line: str) -> Sight | None:
         if self._state in _OURS:
             return self._profile.stuck(line)
@@ -215,7 +238,7 @@ class Dialog:
     def _patience(self, sight: Sight | None) -> Instant:
         """Until when a sight is not acted upon."""
         if self._booting and sight is not Sight.LOGIN:
-            return after(self._heard, BOOT_SILENCE)
+            return after(self._last_heard, BOOT_SILENCE)
         return self._rewake if sight is Sight.BLANK else Instant(0)
 
     def _write(self, text: str) -> None:
@@ -333,15 +356,10 @@ class Dialog:
 
     def _set_up(self, line: str) -> None:
         abandoned = line.startswith("[[testbed:o")
-        self._found = self._state not in {*_CREDENTIALS, State.ENTERING} and not abandoned
+        self._found = self._state not in (*_CREDENTIALS, State.ENTERING) and not abandoned
         self._restarted = self._booting = False
-        prompt = self._profile.prompt.fullmatch(line.rstrip())
-        host = (prompt.groupdict().get("host") if prompt else None) or ""
         nonce = ("g" if self._found else "o") + self._nonce
-        ready = self._profile.ready.format(nonce=nonce, host=re.escape(host))
-        if self._profile.more:
-            ready += f"|(?P<more>{re.escape(self._profile.more.format(nonce=nonce))})"
-        self._ready = re.compile(ready)
+        self._ready = self._profile.ready_at(line, nonce)
         self._screen.restart()
         if not self._profile.enter:
             self._ask(self._setup.popleft() if self._setup else "", State.SETTING_UP)
@@ -364,7 +382,7 @@ class Dialog:
 
     def _refuse(self, sight: Sight) -> None:
         credentials = sight is Sight.LOGIN and self._state in _CREDENTIALS
-        awaited = self.awaited if self._state in _OURS | _CREDENTIALS else "a command prompt"
+        awaited = self.awaited if self._state in (*_OURS, *_CREDENTIALS) else "a command prompt"
         self._fail(awaited, HINTS.get(Sight.PASSWORD if credentials else sight, ""), sight)
 
     def _fail(self, awaited: str, hint: str, sight: Sight | None = None) -> None:
@@ -397,18 +415,8 @@ class Dialog:
         return STUCK if self._state in _OURS else self._settle
 
     def _see(self, line: str, *, intruding: bool = False) -> None:
-        text = self._redacted(line)
-        if text.strip():
-            self._recent.append(_short(text, 240))
-        self._events.append(LineSeen(text, intruding))
-
-    def _redacted(self, text: str) -> str:
-        return text.replace(self._password, "<password>") if self._password else text
+        self._events.append(LineSeen(self._heard.add(line), intruding))
 
     def _take_events(self) -> tuple[Event, ...]:
         events, self._events = tuple(self._events), []
         return events
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}..."

@@ -58,8 +58,9 @@ _BOOT = re.compile(
 )
 _FAILED_LOGIN = re.compile(
     r"(?i)\s*(?:login (?:incorrect|failed|failure|invalid|timed out)"
-    r"|permission denied|access denied|authentication (?:failure|failed)|% ?(?:login invalid|bad (?:passwords|secrets)"
-    r"|authentication failed|access denied)|maximum number of tries|account (?:locked|expired))\b.*"
+    r"|permission denied|access denied|authentication (?:failure|failed)"
+    r"|% ?(?:login invalid|bad (?:passwords|secrets)|authentication failed|access denied)"
+    r"|maximum number of tries|account (?:locked|expired))\b.*"
 )
 
 # printk (lib/vsprintf time stamps), RFC 3164-like lines of Cisco-style gear, and FRR's own log.
@@ -110,6 +111,15 @@ class DialogProfile:
     pieces: bool = False
     intrusion: re.Pattern[str] = field(default=_INTRUSION)
 
+    def ready_at(self, prompt: str, nonce: str) -> re.Pattern[str]:
+        """The pattern of the prompt that is ours from now on, found where ``prompt`` stood."""
+        found = self.prompt.fullmatch(prompt.rstrip())
+        host = (found.groupdict().get("host") if found else None) or ""
+        ready = self.ready.format(nonce=nonce, host=re.escape(host))
+        if self.more:
+            ready += f"|(?P<more>{re.escape(self.more.format(nonce=nonce))})"
+        return re.compile(ready, re.MULTILINE)
+
     def sight(self, line: str) -> Sight:
         """What ``line``, unterminated and quiet, is taken for."""
         text = line.rstrip()
@@ -143,8 +153,8 @@ class DialogProfile:
 # The tty's settings are kept in the environment: the shell may be somebody's who gets it back.
 # Echo off and no CR before LF: what comes is what the command printed. 511 columns: wide enough
 # for tables, narrow enough for tools that pad to the width. `sh` without the user's start files
-# is the same in every login shell; PS1 tells the exit status; digits for `$?` tell
-# the prompts from the echo of this line, as do the empty quotes.
+# is the same in every login shell. PS1 tells the exit status; digits in place of `$?`, and the
+# empty quotes, tell the prompts from the echo of this line.
 _ENTER_SHELL = (
     "sh -c 'TESTBED_TTY=${{TESTBED_TTY:-$(stty -g)}}; stty sane -echo -onlcr cols 511 rows 1000;"
     " unset ENV PROMPT_COMMAND HISTFILE MAIL MAILPATH MAILCHECK TMOUT;"
@@ -174,7 +184,7 @@ LINUX_SHELL = DialogProfile(
 VTYSH = DialogProfile(
     name="vtysh",
     prompt=re.compile(r"(?P<host>[\w.-]+)[>#]"),
-    ready=r"{host}(?:\([\w./-]+\))?[>#] ",
+    ready=r"^{host}(?:\([\w./-]+\))?[>#] ",
     echoes=True,
     setup=("terminal length 0",),
     refusal=re.compile(

@@ -66,6 +66,12 @@ class Screen:
         return "".join(self._pieces)
 
     @property
+    def fresh(self) -> bool:
+        """Whether nothing is under way: no line, no escape, no character."""
+        undecoded, _ = self._decoder.getstate()
+        return not (self._pieces or self._held or undecoded or self._cursor is not None)
+
+    @property
     def arrived(self) -> str:
         """The characters of the line that was finished last, in the order they came."""
         return self._arrived_whole

@@ -24,6 +24,12 @@ __all__ = ["Access", "Session"]
 LEAVE_WITHIN = seconds(3)
 """How long a console may take to show its login prompt again after the log-out."""
 
+LOGIN_SETTLE = milliseconds(30)
+"""How long a line must rest to be a prompt on a link that does not stutter."""
+
+MOST_NOTED = 2000
+"""Lines of one answer that go to the log: a flood is not worth a report of it."""
+
 PIECE = 700
 """Characters of a piece of a long command: quoted (at most 5 bytes each) it fits a tty line."""
 
@@ -36,7 +42,7 @@ class Access:
 
     profile: DialogProfile = LINUX_SHELL
     entry: Entry = Entry.LOGIN
-    settle: Duration = milliseconds(30)
+    settle: Duration = LOGIN_SETTLE
     user: str | None = None
     password: str | None = field(default=None, repr=False)
 
@@ -60,6 +66,7 @@ class Session:
         self._lock = threading.Lock()
         self._cause: ConsoleError | None = None
         self._closed = False
+        self._noted = 0
         self._dialog = self._new_dialog(booting=False)
 
     @property
@@ -171,9 +178,7 @@ class Session:
                 self._flush()
                 for event in self._turn(deadline, within):
                     if isinstance(event, LineSeen):
-                        self._note(Direction.IN, event.text)
-                    elif isinstance(event, Failed):
-                        raise self._error(event.awaited, event.got, event.hint)
+                        self._note_answer(event.text)
                     elif isinstance(event, wanted):
                         self._flush()
                         return event
@@ -197,10 +202,17 @@ class Session:
             raise self._error(dialog.awaited, f"{dialog.got}, then {gone}") from gone
         now = self._clock.now()
         events = dialog.feed(data, now) if data else ()
-        return events + dialog.handle_timeout(now)
+        events += dialog.handle_timeout(now)
+        if events and isinstance(failed := events[-1], Failed):
+            for event in events:
+                if isinstance(event, LineSeen):
+                    self._note_answer(event.text)
+            raise self._error(failed.awaited, failed.got, failed.hint)
+        return events
 
     def _flush(self) -> None:
         while (item := self._dialog.poll_transmit()) is not None:
+            self._noted = 0
             self._note(Direction.OUT, item.label)
             try:
                 self._transport.write(item.data)
@@ -224,7 +236,7 @@ class Session:
     def _check(self, command: str) -> None:
         if not command.strip():
             raise PlanError(f"{self._device}: an empty command")
-        if any(ord(c) < 32 and c != "\t" or c == "\x7f" for c in command):
+        if any((c < " " and c != "\t") or c == "\x7f" for c in command):
             raise PlanError(
                 f"{self._device}: a command is one line without control characters: {command!r}"
             )
@@ -248,6 +260,13 @@ class Session:
         if self._cause is not None:
             got = f"a session that broke before: {self._cause}"
             raise self._error(f"to run {command[:80]!r}", got) from self._cause
+
+    def _note_answer(self, text: str) -> None:
+        self._noted += 1
+        if self._noted < MOST_NOTED:
+            self._note(Direction.IN, text)
+        elif self._noted == MOST_NOTED:
+            self._note(Direction.IN, f"[more than {MOST_NOTED} lines; the rest is not kept]")
 
     def _note(self, direction: Direction, text: str) -> None:
         self._log.add(self._device, self._transport.name, direction, text)

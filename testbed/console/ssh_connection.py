@@ -54,26 +54,27 @@ class _NoSuchKeyError(Exception):
     """The host has no (further) key of the kinds that it was asked for."""
 
 
-class _Pin:
-    """paramiko's host key policy: one fingerprint is right, every other is wrong."""
-
-    def __init__(self, host_key: str) -> None:
-        self._host_key = host_key.rstrip("=")
-        self.confirmed = False
-
-    def missing_host_key(self, _client: object, _name: str, key: paramiko.PKey) -> None:
-        """Raise unless ``key`` is the pinned one."""
-        if str(key.fingerprint).rstrip("=") != self._host_key:
-            raise _WrongHostKeyError(key)
-        self.confirmed = True
-
-
 @dataclass(slots=True)
 class Stage:
     """How far a connection got: what it awaits, and whether its time ran out."""
 
     awaited: str = BANNER
+    confirmed: bool = False
     over: bool = False
+
+
+class _Pin:
+    """paramiko's host key policy: one fingerprint is right, every other is wrong."""
+
+    def __init__(self, host_key: str, stage: Stage) -> None:
+        self._host_key = host_key.rstrip("=")
+        self._stage = stage
+
+    def missing_host_key(self, _client: object, _name: str, key: paramiko.PKey) -> None:
+        """Raise unless ``key`` is the pinned one."""
+        if str(key.fingerprint).rstrip("=") != self._host_key:
+            raise _WrongHostKeyError(key)
+        self._stage.confirmed = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,10 @@ class SshConnection:
             disabled = [name for wrong in shown for name in KEY_KINDS.get(wrong.kind, ())]
             sock = self._dial(clock, deadline)
             client = paramiko.SSHClient()
-            pin = _Pin(self.host_key)
-            client.set_missing_host_key_policy(pin)
             try:
                 with self._bounded(sock, clock, deadline) as stage:
-                    self._negotiate(client, sock, pkey, disabled, pin, stage)
+                    client.set_missing_host_key_policy(_Pin(self.host_key, stage))
+                    self._negotiate(client, sock, pkey, disabled, stage)
             except _WrongHostKeyError as wrong:
                 client.close()
                 shown.append(wrong)
@@ -163,7 +163,7 @@ class SshConnection:
         timer.start()
         try:
             yield stage
-        except (paramiko.SSHException, EOFError, OSError) as error:
+        except (paramiko.SSHException, EOFError, OSError, ValueError) as error:
             if stage.over:
                 self._fail(
                     stage.awaited, "no answer in time", "Is it up, and is that its port?", error
@@ -178,7 +178,6 @@ class SshConnection:
         sock: socket.socket,
         pkey: paramiko.PKey | None,
         disabled: list[str],
-        pin: _Pin,
         stage: Stage,
     ) -> None:
         import paramiko  # noqa: PLC0415
@@ -202,10 +201,9 @@ class SshConnection:
             if disabled and "host key" in str(error):
                 raise _NoSuchKeyError from error
             raise
-        except paramiko.SSHException:
-            if pin.confirmed:
+        finally:
+            if stage.confirmed:
                 stage.awaited = f"to be let in as {self.user}"
-            raise
         transport = client.get_transport()
         if transport is not None:
             transport.set_keepalive(KEEPALIVE_SECONDS)

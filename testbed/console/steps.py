@@ -17,8 +17,39 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from testbed.console.profiles import Sight
+from testbed.timing import seconds
 
-__all__ = ["HINTS", "STEPS", "Entry", "State", "Step"]
+__all__ = [
+    "BOOT_SILENCE",
+    "ENTER_KEY",
+    "ERASE_KEY",
+    "HINTS",
+    "INTERRUPT_KEY",
+    "PROBE_KEY",
+    "PROBE_WAIT",
+    "REPRINT_KEY",
+    "REWAKE",
+    "STEPS",
+    "STUCK",
+    "Entry",
+    "State",
+    "Step",
+]
+
+
+BOOT_SILENCE = seconds(5)
+"""How long a device that boots must say nothing before its line is probed."""
+
+PROBE_WAIT = seconds(1)
+"""How long a probe may stay unanswered: Enter behind it must not overtake the answer."""
+
+REWAKE = seconds(2)
+"""When a line that was woken stays silent, wake it again: a getty may have been starting."""
+
+STUCK = seconds(1)
+"""How long a running command's output must rest before its line is looked at for a pager."""
+
+PROBE_KEY, REPRINT_KEY, ERASE_KEY, INTERRUPT_KEY, ENTER_KEY = "\x0c", "\x12", "\x7f", "\x03", "\r"
 
 
 class Entry(Enum):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from testbed.console import ConsoleLog, open_serial, open_ssh
 from testbed.console.cli import DEFAULT_WITHIN, Cli, Reply
-from testbed.devices.base import Driver
+from testbed.console.ssh import open_ssh
+from testbed.console.transcript import ConsoleLog
 from testbed.devices.changes import ChangeLog
 from testbed.devices.registry import PLATFORMS, open_driver
+from testbed.devices.settings import ConfiguredDriver
 from testbed.errors import BenchError, LinkError, PlanError, Unsupported
 from testbed.hosts.box import FaultBox
 from testbed.hosts.loop import RealLoop, WallClock
@@ -83,7 +84,7 @@ class Gear:
         self._taps: dict[str, Tap] = {}
         self._claims: list[tuple[NicClaim, Callable[[], None]]] = []
         self._boxes: dict[str, FaultBox] = {}
-        self._drivers: dict[str, Driver] = {}
+        self._drivers: dict[str, ConfiguredDriver] = {}
         self._logins: list[Cli] = []
 
     def tap(self, nic: str) -> Tap:
@@ -108,7 +109,7 @@ class Gear:
             self._boxes[name] = box
         return self._boxes[name]
 
-    def driver(self, name: str) -> Driver:
+    def driver(self, name: str) -> ConfiguredDriver:
         """The driver of a device or host, logged in over SSH where it has it, else serially."""
         if name not in self._drivers:
             entry = self._entry(name)
@@ -169,7 +170,7 @@ class Gear:
         self._logins.append(cli)
         return cli
 
-    def opened(self) -> dict[str, Driver]:
+    def opened(self) -> dict[str, ConfiguredDriver]:
         """The drivers that are logged in."""
         return dict(self._drivers)
 

@@ -43,15 +43,14 @@ def set_address(interface: str, address: str) -> None:
 
 
 def settle_offloads(interface: str) -> None:
-    """Switch transmit checksum offload off, and with it TSO and scatter/gather.
+    """Switch transmit checksum offload off, and with it segmentation offload for TCP and UDP.
 
     A veth hands frames over without checksums and larger than the MTU: on a cable there is no
     such thing, and a userspace switch drops them.
     """
     with _control() as control:
         # struct ethtool_value, to which struct ifreq holds a pointer
-        value = bytearray(struct.pack("II", _ETHTOOL_STXCSUM, 0))
-        _ethtool(control, interface, value)
+        _ethtool(control, interface, bytearray(struct.pack("II", _ETHTOOL_STXCSUM, 0)))
 
 
 def _ethtool(control: socket.socket, interface: str, value: bytearray) -> None:

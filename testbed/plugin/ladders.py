@@ -6,85 +6,64 @@ from collections.abc import Iterator
 
 from testbed.bench.bench import Bench
 from testbed.bench.topology import Kind, Topology
-from testbed.capture.ladder import RowKind, Rung, build_ladder
+from testbed.capture import ladder
 from testbed.report import ColumnRecord, LadderRecord, LadderRowRecord
-from testbed.wire import Direction
 
 __all__ = ["draw"]
 
-KINDS = {RowKind.FRAME: "frame", RowKind.MARK: "note", RowKind.ELISION: "run"}
-
 
 def draw(bench: Bench) -> LadderRecord:
-    """The ladder of ``bench``'s trace."""
-    ladder = build_ladder(bench.trace)
-    start = bench.trace.start
-    rows = [row for rung in ladder.rows for row in _rows(rung, start, bench.topology)]
-    return LadderRecord(
-        columns=tuple(_columns(bench)), rows=tuple(rows), omitted=ladder.hidden
+    """The ladder of ``bench``'s trace, with a column for every device beside the points."""
+    drawn = ladder(bench.trace)
+
+    def place(column: str, other: str) -> str:
+        """A frame with one end came from, or went to, the device on that cable."""
+        if column or not other:
+            return column
+        return _device_at(other, bench.topology) or ""
+
+    rows = tuple(
+        LadderRowRecord(
+            time_ns=row.time_ns,
+            source=place(row.source, row.target),
+            target=place(row.target, row.source),
+            label=row.label,
+            kind=row.kind,
+            number=row.number,
+            highlight=row.highlight,
+            note=row.note,
+            count=row.count,
+            until=row.until,
+        )
+        for row in drawn.rows
     )
+    return LadderRecord(columns=tuple(_columns(bench)), rows=rows, omitted=drawn.omitted)
+
+
+def _device_at(point: str, topology: Topology) -> str | None:
+    """The device at the far end of the controller's cable."""
+    ends = topology.link(point).a, topology.link(point).b
+    return next((end for end in ends if topology.kind(end) not in (Kind.NIC, Kind.BOX)), None)
 
 
 def _columns(bench: Bench) -> Iterator[ColumnRecord]:
-    """Points in the order of the links, each device where its first half of them ends."""
-    topology = bench.topology
+    """Points in the order of the links; each device amid its own, a chain's first one in front."""
     points = [point.name for point in bench.trace.points]
+    devices = {point: _device_at(point, bench.topology) for point in points}
     told: set[str] = set()
-    for index, name in enumerate(points):
-        device = _device_of(name, topology)
-        box = any(topology.kind(end) is Kind.BOX for end in name.split("--"))
-        mine = [p for p in points if _device_of(p, topology) == device]
-        behind = device is not None and (name == mine[-1] if len(mine) == 1 else False)
-        first = box and index == 0 and device is not None
-        if first and device not in told:
-            told.add(str(device))
-            yield _device_column(bench, str(device))
-        yield _point_column(bench, name)
-        middle = mine[(len(mine) - 1) // 2] == name
-        if device is not None and device not in told and (middle or behind):
-            told.add(device)
-            yield _device_column(bench, device)
 
+    def tell(role: str | None) -> Iterator[ColumnRecord]:
+        if role is not None and role not in told:
+            told.add(role)
+            yield ColumnRecord(key=role, title=role, subtitle=bench.placement.nodes[role])
 
-def _point_column(bench: Bench, name: str) -> ColumnRecord:
-    tap = bench.tap(name)
-    return ColumnRecord(key=name, title=name, subtitle=f"NIC {tap.port.name}" if tap else "")
-
-
-def _device_column(bench: Bench, role: str) -> ColumnRecord:
-    return ColumnRecord(key=role, title=role, subtitle=bench.placement.nodes[role])
-
-
-def _device_of(point: str, topology: Topology) -> str | None:
-    """The device at the far end of the controller's cable."""
-    ends = point.split("--")
-    devices = [end for end in ends if topology.kind(end) not in (Kind.NIC, Kind.BOX)]
-    return devices[0] if devices else None
-
-
-def _rows(rung: Rung, start: int, topology: Topology) -> Iterator[LadderRowRecord]:
-    highlight = rung.verdict is not None
-    note = "; ".join(rung.notes)
-    if not rung.stops:
-        yield LadderRowRecord(
-            time_ns=start + rung.offset, label=rung.label, kind=KINDS[rung.kind], count=rung.count
-        )
-        return
-    first, *others = rung.stops
-    far = _device_of(first.point, topology) or first.point
-    pairs = [(first.point, stop.point, stop) for stop in others]
-    if not others:
-        sent = first.direction is Direction.OUT
-        pairs = [(first.point, far, first) if sent else (far, first.point, first)]
-    for source, target, stop in pairs:
-        yield LadderRowRecord(
-            time_ns=start + stop.offset,
-            source=source,
-            target=target,
-            label=rung.label,
-            kind=KINDS[rung.kind],
-            number=stop.number,
-            highlight=highlight,
-            note=note,
-            count=rung.count,
-        )
+    for index, point in enumerate(points):
+        device = devices[point]
+        mine = [name for name in points if devices[name] == device]
+        leads = device == bench.topology.link(point).a and index == 0
+        if leads:
+            yield from tell(device)
+        tap = bench.tap(point)
+        yield ColumnRecord(key=point, title=point, subtitle=f"NIC {tap.port.name}" if tap else "")
+        if point == mine[(len(mine) - 1) // 2]:
+            yield from tell(device)

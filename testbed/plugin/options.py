@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import pytest
 
@@ -39,7 +39,7 @@ class Options:
             raise pytest.UsageError(f"bench_capture is {when!r}, expected always, failed or never")
         return cls(
             bench=Path(str(bench)) if bench else None,
-            capture=cast("CaptureWhen", when),
+            capture=when,
             artifacts=Path(str(value("bench_artifacts"))),
             keep_config=bool(value("bench_keep_config")),
             drill=bool(config.getoption("bench_drill")),

@@ -16,7 +16,7 @@ from testbed.bench.bench import Bench
 from testbed.bench.session import BenchSession
 from testbed.bench.state import state_directory
 from testbed.capture import write_pcapng
-from testbed.errors import BenchError
+from testbed.errors import BenchError, TestbedError
 from testbed.inventory import Bench as BenchFile
 from testbed.plugin.cases import Case
 from testbed.plugin.options import Options
@@ -38,7 +38,7 @@ class Run:
     session: BenchSession | None = None
     report: Path | None = None
     result: RunRecord | None = None
-    failed_to_open: BenchError | None = None
+    failed_to_open: TestbedError | None = None
 
     @property
     def run_id(self) -> str:
@@ -74,7 +74,7 @@ class Run:
     def plan(self, story: Story, case: Case, source: Callable[[], str | None]) -> Iterator[Bench]:
         """The bench for one plan; afterwards everything that the plan changed is undone."""
         session = self._held()
-        mark, lines = session.mark(), len(session.console)
+        mark, lines = session.mark(), len(session.console.lines)
         bench = Bench(session, case.placement, story.nodeid, source)
         capture = Path("captures") / f"{story.slug}.pcapng"
         if self.options.capture != "never":
@@ -87,7 +87,7 @@ class Run:
         finally:
             bench.finish()
             failures = [] if self.options.keep_config else session.undo_since(mark)
-            story.console = session.console[lines:]
+            story.console = session.console.lines[lines:]
             story.changes = [e for e in session.journal.entries if e.change and e.number >= mark]
             if self._keeps_capture(story):
                 story.capture = self._save(bench, capture)

@@ -10,7 +10,7 @@ from typing import Any
 from testbed.bench.bench import Bench
 from testbed.bench.journal import Entry
 from testbed.bench.session import BenchSession
-from testbed.console import ConsoleLine
+from testbed.console.transcript import ConsoleLine
 from testbed.devices.registry import PLATFORMS
 from testbed.plugin.cases import Case, Marked, first_line
 from testbed.plugin.ladders import draw
@@ -27,7 +27,7 @@ from testbed.report import (
     PlanRecord,
     Verdict,
 )
-from testbed.wire import summary
+from testbed.wire import Direction, summary
 
 __all__ = ["Story", "bench_records", "tell"]
 
@@ -47,7 +47,7 @@ class Story:
     attempt: int = 1
     bench: Bench | None = None
     capture: Path | None = None
-    console: list[ConsoleLine] = field(default_factory=list)
+    console: tuple[ConsoleLine, ...] = ()
     changes: list[Entry] = field(default_factory=list)
 
     @property
@@ -82,7 +82,7 @@ def tell(story: Story) -> PlanRecord:
                 device=line.device,
                 transport=line.transport,
                 at=line.at,
-                direction=line.direction,
+                direction="sent" if line.direction is Direction.OUT else "received",
                 text=line.text,
             )
             for line in story.console

@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from devices_gear import NEEDED, NEEDED_FOR, Journal, Space, Wire, context, join
+from devices_gear import NEEDED, NEEDED_FOR, SWITCH_PORTS, Journal, Space, Wire, context, join
 
 from testbed.devices import PLATFORMS
 from testbed.devices.settings import ConfiguredDriver
-
-SWITCH_PORTS = ("p1", "p2", "p3", "p4", "p5")
 
 
 def require(*platforms: str) -> None:
@@ -64,9 +62,6 @@ class Net:
         self.wires = {"eth1": Wire(tester, "t1"), "eth2": Wire(tester, "t2")}
         for wire in self.wires.values():
             stack.callback(wire.close)
-
-
-ROUTER_PORTS = ("eth1", "eth2", "eth3", "eth4")
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,9 @@ from testbed.devices import Change, Driver, DriverContext
 from testbed.timing import Duration, Instant
 from testbed.wire.addresses import MacAddr
 
+SWITCH_PORTS = ("p1", "p2", "p3", "p4", "p5")
+ROUTER_PORTS = ("eth1", "eth2", "eth3", "eth4")
+
 NEEDED = ("unshare", "nsenter", "ip", "bridge", "tc", "nft", "ss", "ethtool")
 NEEDED_FOR = {
     "openvswitch": ("ovs-vsctl", "ovs-vswitchd", "ovsdb-server"),

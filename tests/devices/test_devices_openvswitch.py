@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import SWITCH_PORTS
-from devices_gear import frame
+from devices_gear import SWITCH_PORTS, frame
 
 from testbed.devices import VlanMode
 from testbed.errors import DeviceError, ExpectationFailed, PlanError, Unsupported
@@ -176,11 +175,10 @@ def test_a_configuration_that_makes_no_sense_changes_nothing(switch, journal):
 
 def test_a_change_that_fails_midway_is_undone(switch, journal):
     before = switch.read_config()
-    with pytest.raises(DeviceError, match=r"sw: 'ovs-vsctl set bridge .*status 1"):
+    with pytest.raises(DeviceError, match=r"sw: 'ovs-ofctl add-flow .*status 1"):
         switch.apply_config(
-            before.replace("port p1 mtu = 1500", "port p1 mtu = 1400").replace(
-                "bridge stp_enable = false", "bridge stp_enable = perhaps"
-            )
+            before.replace("port p1 mtu = 1500", "port p1 mtu = 1400")
+            + "flow priority=9 = to_the_moon\n"
         )
     assert switch.read_config() == before
     assert len(journal.changes) == 1  # written down before it was tried

@@ -19,17 +19,25 @@ def vtysh(*commands: str) -> str:
 def configure(key: str, *, there: bool) -> str:
     """Add the line ``key`` of the configuration (see parse_running_config), or remove it.
 
-    Of a line that is not there FRR says so, in one way or another, and that is no failure here.
+    A line that FRR does not have, or does not even know, is not there: that it says so, in one
+    way or another, is no failure of removing it.
     """
     *context, line = key.split(STEP)
     if there:
         return vtysh("configure terminal", *context, line)
-    opposite = line.removeprefix("no ") if line.startswith("no ") else f"no {line}"
-    remove = vtysh("configure terminal", *context, opposite)
+    remove = vtysh("configure terminal", *context, _opposite(line))
     return (
-        f"(o=$({remove} 2>&1) || case $o in *\"Can't find\"*|*'non-existent'*) ;; "
+        f"(o=$({remove} 2>&1) || case $o in "
+        "*\"Can't find\"*|*'non-existent'*|*'Unknown command'*) ;; "
         "*) printf '%s\\n' \"$o\"; exit 1;; esac)"
     )
+
+
+def _opposite(line: str) -> str:
+    if line.startswith("no "):
+        return line.removeprefix("no ")
+    # Nearly every line is removed by itself after "no"; of a description FRR wants that word only.
+    return "no description" if line.startswith("description ") else f"no {line}"
 
 
 def no_table(family: str, name: str) -> str:

@@ -50,7 +50,7 @@ class LinuxBridge(FdbWaits, LinuxDriver):
 
     def version(self) -> str:
         """What it runs, in one line, for the report."""
-        return f"bridge of {super().version()}, {self._run('bridge -V').strip()}"
+        return f"bridge of {super().version()}, iproute2 {self._run('bridge -V').split()[-1]}"
 
     def fdb(self) -> tuple[FdbEntry, ...]:
         """The MAC table."""

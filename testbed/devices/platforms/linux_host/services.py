@@ -31,6 +31,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+# The system's own, where there is one: others may hide behind wrappers that take their time.
+_PYTHON = "command -v /usr/bin/python3 || command -v python3"
+
 _AT_ONCE = Duration(0)
 
 _MARGIN = seconds(5)
@@ -98,10 +101,15 @@ def parse_sent(text: str) -> UdpAnswer:
     return UdpAnswer(None if sent.answer is None else _bytes(sent.answer), sent.sent)
 
 
+def _program(directory: str, ask: dict[str, object]) -> str:
+    """Runs the agent: isolated from the environment, without packages, hence at once."""
+    argument = json.dumps({**ask, "directory": directory})
+    return f"$({_PYTHON}) -IS {quote(f'{directory}/agent.py', argument)}"
+
+
 def stop_command(directory: str) -> str:
     """Ends every service whose directory this is and removes it; nothing there is no failure."""
-    ask = json.dumps({"do": "stop", "directory": directory})
-    program = quote("python3", f"{directory}/agent.py", ask)
+    program = _program(directory, {"do": "stop"})
     return (
         f"if [ -e {quote(directory + '/agent.py')} ]; then {program} && "
         f"{quote('rm', '-r', directory)}; fi"
@@ -144,8 +152,7 @@ class Agent:
         ``lasting`` is how long its work may take.
         """
         directory = self.directory()
-        argument = json.dumps({"do": what, "directory": directory, **details})
-        command = quote("python3", f"{directory}/agent.py", argument)
+        command = _program(directory, {"do": what, **details})
         answer = self._run(command, within=Duration(lasting + max(_MARGIN, DEFAULT_WITHIN)))
         failure = parse_failure(answer)
         if failure is not None:
@@ -170,7 +177,7 @@ class Agent:
         return path
 
     def _install(self) -> str:
-        if self._run("command -v python3 || :").strip() == "":
+        if self._run(f"{_PYTHON} || :").strip() == "":
             raise Unsupported(
                 f"{self._name} has no python3, which its services need: apt-get install python3"
             )

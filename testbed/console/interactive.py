@@ -1,0 +1,61 @@
+"""A person at a device's command line: bytes passed on, until the escape key."""
+
+from __future__ import annotations
+
+import os
+import select
+import termios
+import tty
+
+from testbed.console.transport import HangupError, Transport
+from testbed.timing import milliseconds
+
+__all__ = ["ESCAPE", "interact"]
+
+ESCAPE = b"\x1d"
+"""Ctrl-], as telnet and virsh console have it."""
+
+POLL = milliseconds(50)
+"""How long a line without a descriptor is listened to between two looks at the keyboard."""
+
+
+def interact(transport: Transport, stdin_fd: int = 0, stdout_fd: int = 1) -> str:
+    """Join a terminal and ``transport`` until Ctrl-], the end of input, or a hang-up.
+
+    Returns why it ended. The terminal is raw meanwhile and put back in every case. The transport
+    stays open: closing it is its owner's.
+    """
+    before = termios.tcgetattr(stdin_fd) if os.isatty(stdin_fd) else None
+    try:
+        if before is not None:
+            tty.setraw(stdin_fd, termios.TCSADRAIN)
+        return _join(transport, stdin_fd, stdout_fd)
+    except HangupError as gone:
+        return str(gone)
+    finally:
+        if before is not None:
+            termios.tcsetattr(stdin_fd, termios.TCSADRAIN, before)
+
+
+def _join(transport: Transport, stdin_fd: int, stdout_fd: int) -> str:
+    line = transport.fileno()
+    watched = [stdin_fd] if line is None else [stdin_fd, line]
+    while True:
+        ready, _, _ = select.select(watched, [], [], 0 if line is None else None)
+        if line is None or line in ready:
+            _show(stdout_fd, transport.read(POLL))
+        if stdin_fd not in ready:
+            continue
+        typed = os.read(stdin_fd, 4096)
+        if not typed:
+            return "end of input"
+        before_escape, escape, _ = typed.partition(ESCAPE)
+        if before_escape:
+            transport.write(before_escape)
+        if escape:
+            return "escape"
+
+
+def _show(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
