@@ -24,7 +24,7 @@ from testbed.devices.capabilities import Device, Host, Router, Switch
 from testbed.errors import ExpectationFailed, PlanError, Unsupported
 from testbed.hosts import RealLoop, Subscription, Tap
 from testbed.report import NoteRecord
-from testbed.timing import Duration, format_duration
+from testbed.timing import Duration, Instant, format_duration
 
 __all__ = ["Bench"]
 
@@ -38,6 +38,7 @@ class Bench:
         placement: Placement,
         nodeid: str,
         source: Callable[[], str | None],
+        started: Instant,
     ) -> None:
         self._session = session
         self.placement = placement
@@ -62,7 +63,7 @@ class Bench:
             recognise=self._recognise,
             source=source,
         )
-        self.trace.start = self.loop.wall_now()
+        self.trace.start = started
         self._subscriptions = self._record()
         for name, kind in self.topology.nodes:
             if kind is Kind.BOX:

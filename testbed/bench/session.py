@@ -61,9 +61,7 @@ class BenchSession:
             self.journal = Journal(self._journal_path(undo), self.loop.wall_now)
             undo.callback(self.journal.close)
             self.console = ConsoleLog(self.loop.wall_now)
-            self.gear = Gear(
-                self.hardware, self.loop, self.journal, self.console, self._note_claim
-            )
+            self.gear = Gear(self.hardware, self.loop, self.journal, self.console, self._note_claim)
             undo.callback(self._close_gear)
             self._recover()
             if self._prove:

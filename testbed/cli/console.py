@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from testbed.cli.options import bench_option, load_bench
-from testbed.labs.opening import open_lab
+from testbed.console.interactive import interact
+from testbed.labs.opening import open_lab, open_transport
 
 __all__ = ["console"]
 
@@ -23,12 +24,11 @@ def console(device: str, bench_file: Path, serial: bool) -> None:
     On a virtual bench the device lives as long as this login: to have it stay, bring the bench up
     with testbed lab up --hold and use the file that it writes.
     """
-    from testbed.console.interactive import interact
-    from testbed.labs.opening import open_transport
     bench = load_bench(bench_file)
     with (
         open_lab(bench, lambda text: click.echo(text, err=True)) as hardware,
         open_transport(hardware, device, serial=serial) as transport,
     ):
-        click.echo(f"{device}: {transport.description}; Ctrl-] ends", err=True)
-        interact(transport, sys.stdin.fileno(), sys.stdout.fileno())
+        click.echo(f"{device}: {transport.name}; Ctrl-] ends", err=True)
+        why = interact(transport, sys.stdin.fileno(), sys.stdout.fileno())
+    click.echo(f"{device}: {why}", err=True)

@@ -46,13 +46,15 @@ class _Session:
     def __init__(self, behaviours: tuple[str, ...]) -> None:
         self._behaviours = behaviours
         self.run: Run | None = None
+        self.narrator: Narrator | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         """Have each plan told in our own words."""
         self.run = config.stash.get(RUN, None)
         if self.run is not None:
-            config.pluginmanager.register(Narrator(self.run), "testbed-narrator")
+            self.narrator = Narrator(self.run)
+            config.pluginmanager.register(self.narrator, "testbed-narrator")
 
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
@@ -82,6 +84,8 @@ def _pytest(arguments: list[str], select: str | None, behaviours: tuple[str, ...
     session = _Session(behaviours)
     status = pytest.main([*arguments, *(("-k", select) if select else ())], plugins=[session])
     run = session.run
+    if session.narrator is not None:
+        session.narrator.close()
     if run is not None and run.failed_to_open is not None:
         return Exit.RIG
     if status in ENDS:
@@ -109,6 +113,8 @@ def _arguments(plans: tuple[str, ...], bench_file: Path, artifacts: str, capture
         "--bench-capture",
         capture,
         "-q",
+        "--tb=no",
+        "-rN",
         "-p",
         "no:cacheprovider",
     ]

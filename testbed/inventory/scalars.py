@@ -9,7 +9,7 @@ from testbed.inventory.values import shown
 
 __all__ = ["resolve", "trap"]
 
-_LONGEST = 20
+_LONGEST = 32
 """Characters beyond which no number of a bench lies; int() would take its time over thousands."""
 
 _Reading = tuple[re.Pattern[str], Callable[[str], object]]

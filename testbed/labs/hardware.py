@@ -7,8 +7,13 @@ such a file, and has no code path of its own from there on.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from testbed.console.cli import DEFAULT_WITHIN, Cli, Reply
+from testbed.console.files import FabricHost, open_fabric
+from testbed.console.serial_line import open_serial
 from testbed.console.ssh import open_ssh
 from testbed.console.transcript import ConsoleLog
 from testbed.devices.changes import ChangeLog
@@ -20,9 +25,10 @@ from testbed.hosts.loop import RealLoop, WallClock
 from testbed.hosts.tap import Tap
 from testbed.inventory import Bench as BenchFile
 from testbed.inventory import Device as DeviceEntry
+from testbed.inventory import Ssh
 from testbed.inventory.credentials import resolve
-from testbed.link.afpacket import AfPacketPort
 from testbed.link import wait_for_link
+from testbed.link.afpacket import AfPacketPort
 from testbed.link.claim import NicBefore, NicClaim, claim
 from testbed.timing import Duration, seconds
 
@@ -61,6 +67,48 @@ class LoopCli:
         self._loop.call(self._inner.close)
 
 
+class FabricFiles:
+    """Files to and from a device over fabric, whose connection is opened when first needed."""
+
+    def __init__(self, name: str, entry: Ssh, loop: RealLoop) -> None:
+        self._name = name
+        self._entry = entry
+        self._loop = loop
+        self._host: FabricHost | None = None
+
+    def put(self, local: str, remote: str) -> None:
+        """Copy ``local``, a file of the controller, to the path ``remote`` of the device."""
+        self._loop.call(lambda: self._open().put(Path(local), remote))
+
+    def get(self, remote: str, local: str) -> None:
+        """Copy ``remote``, a file of the device, to the path ``local`` of the controller."""
+        self._loop.call(lambda: self._open().get(remote, Path(local)))
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        if self._host is not None:
+            self._loop.call(self._host.close)
+            self._host = None
+
+    def _open(self) -> FabricHost:
+        if self._host is None:
+            self._host = open_fabric(self._name, clock=WallClock(), **_access(self._entry))
+        return self._host
+
+
+def _access(ssh: Ssh) -> dict[str, Any]:
+    """The arguments of a login over SSH."""
+    return {
+        "host": ssh.host,
+        "port": ssh.port,
+        "user": ssh.user,
+        "key": ssh.key,
+        "password": resolve(ssh.password) if ssh.password else None,
+        "host_key": ssh.host_key or "",
+        "within": LOGIN_WITHIN,
+    }
+
+
 class Gear:
     """Everything on a bench, opened when it is first asked for, closed together.
 
@@ -86,6 +134,7 @@ class Gear:
         self._boxes: dict[str, FaultBox] = {}
         self._drivers: dict[str, ConfiguredDriver] = {}
         self._logins: list[Cli] = []
+        self._files: list[FabricFiles] = []
 
     def tap(self, nic: str) -> Tap:
         """The controller NIC ``nic``: claimed, offloads off, its ring running."""
@@ -121,6 +170,7 @@ class Gear:
                 self._changes,
                 self.loop,
                 entry.ports,
+                self._files_of(name, entry),
             )
         return self._drivers[name]
 
@@ -133,16 +183,10 @@ class Gear:
         cli = self.loop.call(
             lambda: open_ssh(
                 name,
-                ssh.host,
-                port=ssh.port,
-                user=ssh.user,
-                key=ssh.key,
-                password=resolve(ssh.password) if ssh.password else None,
-                host_key=ssh.host_key or "",
                 clock=WallClock(),
                 log=self._log,
                 profile=PLATFORMS[entry.platform].profile,
-                within=LOGIN_WITHIN,
+                **_access(ssh),
             )
         )
         self._logins.append(cli)
@@ -170,6 +214,12 @@ class Gear:
         self._logins.append(cli)
         return cli
 
+    def _files_of(self, name: str, entry: DeviceEntry) -> FabricFiles | None:
+        if entry.ssh is None:
+            return None
+        self._files.append(FabricFiles(name, entry.ssh, self.loop))
+        return self._files[-1]
+
     def opened(self) -> dict[str, ConfiguredDriver]:
         """The drivers that are logged in."""
         return dict(self._drivers)
@@ -188,13 +238,15 @@ class Gear:
             attempt(box.stop)
         for tap in self._taps.values():
             attempt(tap.close)
+        for files in self._files:
+            attempt(files.close)
         for login in self._logins:
-            attempt(lambda login=login: self.loop.call(login.close))
+            attempt(partial(self.loop.call, login.close))
         for claimed, done in reversed(self._claims):
             attempt(claimed.restore)
             attempt(done)
         self._boxes, self._taps, self._drivers = {}, {}, {}
-        self._logins, self._claims = [], []
+        self._logins, self._files, self._claims = [], [], []
         return failures
 
     def _entry(self, name: str) -> DeviceEntry:

@@ -94,16 +94,14 @@ class BenchPlugin:
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, Unsupported):
             call.excinfo = pytest.ExceptionInfo.from_exception(_skip(str(error)))
-        elif call.excinfo is not None and isinstance(error, TestbedError):
-            own = call.excinfo.traceback.filter(lambda entry: Path(entry.path) == item.path)
-            if own:
-                call.excinfo.traceback = own
         _judge(story, call)
         if call.when == "teardown":
             story.duration = time.time_ns() - story.started
             record = self.run.record(story)
             item.user_properties.extend(properties(record))
         report = yield
+        if call.excinfo is not None and isinstance(error, TestbedError) and report.failed:
+            report.longrepr = _told(item, call.excinfo)
         report.bench_verdict = story.verdict  # type: ignore[attr-defined]
         return report
 
@@ -129,11 +127,23 @@ class BenchPlugin:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say what was not put back, and where the report is."""
-        if self.run.report is None or self.run.session is None:
+        narrated = terminalreporter.config.pluginmanager.hasplugin("testbed-narrator")
+        if narrated or self.run.report is None or self.run.session is None:
             return
         for note in self.run.session.restore_notes:
             terminalreporter.write_line(f"not put back: {note}", red=True)
         terminalreporter.write_line(f"report: {self.run.report}")
+
+
+def _told(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """Our own errors say what is wrong: of the traceback, only the plan's line is wanted."""
+    own = [entry for entry in excinfo.traceback if Path(entry.path) == item.path]
+    message = "\n".join([str(excinfo.value), *getattr(excinfo.value, "__notes__", ())])
+    kind = type(excinfo.value).__name__
+    if not own:
+        return f"{kind}: {message}"
+    where = f"{own[-1].path}:{own[-1].lineno + 1}"
+    return f"{where}:\n>   {str(own[-1].statement).strip()}\n{kind}: {message}"
 
 
 def _skip(reason: str) -> BaseException:

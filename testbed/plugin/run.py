@@ -22,6 +22,7 @@ from testbed.plugin.cases import Case
 from testbed.plugin.options import Options
 from testbed.plugin.stories import Story, bench_records, tell
 from testbed.report import PlanRecord, RunRecord, history, render, to_json
+from testbed.timing import Instant
 
 __all__ = ["Run"]
 
@@ -75,7 +76,8 @@ class Run:
         """The bench for one plan; afterwards everything that the plan changed is undone."""
         session = self._held()
         mark, lines = session.mark(), len(session.console.lines)
-        bench = Bench(session, case.placement, story.nodeid, source)
+        started = Instant(story.started)
+        bench = Bench(session, case.placement, story.nodeid, source, started)
         capture = Path("captures") / f"{story.slug}.pcapng"
         if self.options.capture != "never":
             bench.trace.path = str(self.directory / capture)

@@ -113,6 +113,7 @@ def _seen(bench: Bench) -> dict[str, Any]:
                 verdict=judgement.verdict.value,
                 frames=judgement.frames,
                 details=judgement.details,
+                source=judgement.source or "",
             )
             for judgement in bench.trace.judgements
         ),

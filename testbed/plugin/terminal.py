@@ -37,10 +37,8 @@ class Narrator:
         case = item.callspec.params.get("bench_case") if hasattr(item, "callspec") else None
         if case is not None:
             marked = read_marks(item)
-            title = first_line(marked.doc)
-            drill = f" (drill: {case.drill.name})" if case.drill else ""
-            roles = dict(case.placement.nodes)
-            self._console.print(PlanStarted(marked.behaviour, title + drill, roles))
+            title = f"[{case.id}] {first_line(marked.doc)}"
+            self._console.print(PlanStarted(marked.behaviour, title, {}))
         return (yield)
 
     @pytest.hookimpl(trylast=True)
@@ -50,8 +48,7 @@ class Narrator:
             self._told = len(self._run.records)
             self._console.print(PlanEnded(self._run.records[-1]))
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self) -> None:
-        """Show the verdicts by family, last."""
+    def close(self) -> None:
+        """Show the verdicts by family and what needs attention, last of all."""
         if self._run.result is not None and self._run.report is not None:
             self._console.print(ClosingSummary(self._run.result, self._run.report))

@@ -237,7 +237,9 @@ def test_platform_is_judged_only_where_platforms_are_given(problems, small, tmp_
     assert load(path).bench.devices["sw1"].platform == "openvsiwtch"
 
 
-def test_baseline_is_looked_for_beside_the_file_then_here(read, problems, small, tmp_path, monkeypatch):
+def test_baseline_is_looked_for_beside_the_file_then_here(
+    read, problems, small, tmp_path, monkeypatch
+):
     text = small.replace("    ports:", "    baseline: sw1.cfg\n    ports:")
     here = tmp_path / "here"
     here.mkdir()

@@ -34,7 +34,11 @@ def test_boxed_bench_has_no_fault(read):
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ("[x1, x2]", "[x1, x9]", "5:20: controller.boxes.w1[1]: there is no NIC 'x9', expected one of a,"),
+        (
+            "[x1, x2]",
+            "[x1, x9]",
+            "5:20: controller.boxes.w1[1]: there is no NIC 'x9', expected one of a,",
+        ),
         ("[x1, x2]", "[x1, x1]", "'x1' is a side of a box already, expected each once (the other"),
         ("{w1: [x1, x2]}", "{w1: [x1, x2], w2: [x2, a]}", "'x2' is a side of a box already"),
         ("[x1, x2]", "[x1]", "w1[1]: the second one is missing, expected two"),
@@ -137,7 +141,9 @@ def test_one_thing_claimed_by_two_devices(extra, what, problems, hardware):
         "    console: {serial: /dev/ttyS0}\n    power: {relay: r, channel: 1}\n    ssh:",
     ).replace(
         "cables:",
-        f"  sw2:\n    platform: frr\n    ports: [p1]\n    {extra}\ncables:".replace("K}", fingerprint + "}"),
+        f"  sw2:\n    platform: frr\n    ports: [p1]\n    {extra}\ncables:".replace(
+            "K}", fingerprint + "}"
+        ),
     )
     found = only(problems(text))
     assert what in found
@@ -145,5 +151,7 @@ def test_one_thing_claimed_by_two_devices(extra, what, problems, hardware):
 
 
 def test_two_nics_of_one_interface(problems, hardware):
-    text = hardware.replace("a: {interface: eth0}", "a: {interface: eth0}\n    b: {interface: eth0}")
+    text = hardware.replace(
+        "a: {interface: eth0}", "a: {interface: eth0}\n    b: {interface: eth0}"
+    )
     assert "the interface 'eth0' is taken already" in only(problems(text))
