@@ -5,9 +5,9 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import TYPE_CHECKING
 
 from testbed.bench.addressing import AddressPlan, Assignment, plan_addresses
+from testbed.bench.roles import Roles
 from testbed.bench.topology import Kind
 from testbed.capture import ArpProbe
 from testbed.devices.capabilities import Host, Router
@@ -15,9 +15,6 @@ from testbed.errors import BenchError, PlanError
 from testbed.hosts import Station, Tap
 from testbed.timing import format_duration, seconds
 from testbed.wire import MacAddr
-
-if TYPE_CHECKING:
-    from testbed.bench.bench import Bench
 
 __all__ = ["Endpoint", "Network", "bring_up_network"]
 
@@ -105,22 +102,22 @@ class Network:
             station.close()
 
 
-def bring_up_network(bench: Bench, probes: list[ArpProbe]) -> Network:
+def bring_up_network(roles: Roles, probes: list[ArpProbe]) -> Network:
     """Address every node of the plan's topology and wait until every gateway answers.
 
     ICMP rate limits of routers are switched off: a plan that counts errors would otherwise judge
-    the limit and not the behaviour. All of it is journaled and undone when the plan ends. ``probes``
-    collects the ARP probes that captures send.
+    the limit and not the behaviour. All of it is journaled and undone when the plan ends.
+    ``probes`` collects the ARP probes that captures send.
     """
-    network = Network(plan_addresses(bench.topology, bench.management), probes=probes)
+    network = Network(plan_addresses(roles.topology, roles.management), probes=probes)
     for assignment in network.plan.assignments:
-        network.endpoints[assignment.node, assignment.link] = _assign(bench, network, assignment)
+        network.endpoints[assignment.node, assignment.link] = _assign(roles, network, assignment)
     for hop in network.plan.routes:
-        bench.router(hop.router).add_route(hop.prefix, hop.via)
-    for name, kind in bench.topology.nodes:
+        roles.router(hop.router).add_route(hop.prefix, hop.via)
+    for name, kind in roles.topology.nodes:
         if kind is Kind.ROUTER:
-            bench.router(name).set_icmp_rate_limit(on=False)
-            _await_routes(bench, network, name)
+            roles.router(name).set_icmp_rate_limit(on=False)
+            _await_routes(roles, network, name)
     for key, end in network.endpoints.items():
         station = network.stations_by_link.get(end.link)
         if end.node in network.nics and station is not None and end.gateway is not None:
@@ -129,32 +126,32 @@ def bring_up_network(bench: Bench, probes: list[ArpProbe]) -> Network:
     return network
 
 
-def _assign(bench: Bench, network: Network, assignment: Assignment) -> Endpoint:
+def _assign(roles: Roles, network: Network, assignment: Assignment) -> Endpoint:
     node, link, address = assignment.node, assignment.link, assignment.address
-    kind = bench.topology.kind(node)
+    kind = roles.topology.kind(node)
     if kind is Kind.NIC:
-        nic = bench.nic(node)
+        nic = roles.nic(node)
         network.nics.add(node)
         network.stations_by_link[link] = Station(
-            nic.tap, address, gateway=assignment.gateway, loop=bench.loop
+            nic.tap, address, gateway=assignment.gateway, loop=roles.loop
         )
         return Endpoint(node, link, address, nic.mac, assignment.gateway)
-    port = bench.placement.port(node, link)
-    device: Host | Router = bench.host(node) if kind is Kind.HOST else bench.router(node)
+    port = roles.placement.port(node, link)
+    device: Host | Router = roles.host(node) if kind is Kind.HOST else roles.router(node)
     device.add_address(port, address)
     if assignment.gateway is not None:
         device.add_route(EVERYWHERE, assignment.gateway)
     return Endpoint(node, link, address, device.mac(port), assignment.gateway)
 
 
-def _await_routes(bench: Bench, network: Network, router: str) -> None:
+def _await_routes(roles: Roles, network: Network, router: str) -> None:
     """A routing daemon takes a moment from configuration to forwarding."""
     wanted = {end.address.network for end in network.endpoints.values() if end.node == router}
     wanted |= {hop.prefix for hop in network.plan.routes if hop.router == router}
-    device = bench.router(router)
-    deadline = bench.loop.now() + READY_WITHIN
+    device = roles.router(router)
+    deadline = roles.loop.now() + READY_WITHIN
     while missing := wanted - {route.prefix for route in device.routes()}:
-        if bench.loop.now() >= deadline:
+        if roles.loop.now() >= deadline:
             names = ", ".join(str(prefix) for prefix in sorted(missing))
             raise BenchError(
                 f"{device.name}: no route to {names} {format_duration(READY_WITHIN)} after it was "

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from testbed.bench.beacons import ArpPath, BeaconPath, EthPath, UdpPath
+from testbed.bench.endpoints import Network
+from testbed.bench.roles import Roles
 from testbed.bench.topology import Kind, Link
 from testbed.errors import PlanError
-
-if TYPE_CHECKING:
-    from testbed.bench.bench import Bench
 
 __all__ = ["PathFinder"]
 
@@ -20,17 +18,19 @@ class PathFinder:
 
     def __init__(
         self,
-        bench: Bench,
+        roles: Roles,
+        network: Network | None,
         domains: Sequence[Sequence[str]] | None,
         mirrored: Sequence[str],
     ) -> None:
-        self._bench = bench
+        self._roles = roles
+        self._network = network
         self._domains = domains
         self._mirrored = mirrored
 
     def paths_to(self, name: str) -> tuple[BeaconPath, ...]:
         """Every path over which a beacon must reach the controller's NIC on link ``name``."""
-        link = self._bench.topology.link(name)
+        link = self._roles.topology.link(name)
         if link.mirror:
             return tuple(self._to_mirror(link))
         far = next((n for n in (link.a, link.b) if self._kind(n) not in (Kind.NIC, Kind.BOX)), None)
@@ -39,18 +39,18 @@ class PathFinder:
         return tuple(self._over_network(link))
 
     def _kind(self, node: str) -> Kind:
-        return self._bench.topology.kind(node)
+        return self._roles.topology.kind(node)
 
     def _leaves(self, switch: str) -> list[str]:
         """The NICs on ordinary cables of ``switch``."""
-        links = self._bench.topology.links_of(switch)
+        links = self._roles.topology.links_of(switch)
         around = (link.other(switch) for link in links if not link.mirror)
         return [node for node in around if self._kind(node) is Kind.NIC]
 
     def _over_switch(self, link: Link, switch: str) -> Iterator[BeaconPath]:
         receiver = link.other(switch)
         for sender, vid in self._peers(receiver, switch):
-            yield EthPath(self._bench.nic(sender).tap, self._bench.nic(receiver).tap, vid)
+            yield EthPath(self._roles.nic(sender).tap, self._roles.nic(receiver).tap, vid)
 
     def _peers(self, receiver: str, switch: str) -> Iterator[tuple[str, int | None]]:
         if self._domains is None:
@@ -63,14 +63,14 @@ class PathFinder:
 
     def _to_mirror(self, link: Link) -> Iterator[BeaconPath]:
         switch = link.a if self._kind(link.a) is Kind.SWITCH else link.b
-        watcher = self._bench.nic(link.other(switch)).tap
+        watcher = self._roles.nic(link.other(switch)).tap
         for leaf in self._mirrored:
-            yield EthPath(self._bench.nic(leaf).tap, watcher)
+            yield EthPath(self._roles.nic(leaf).tap, watcher)
 
     def _over_network(self, link: Link) -> Iterator[BeaconPath]:
         """Datagrams between stations, and an ARP probe to every neighbour on the segment."""
-        network = self._bench.network
-        tap = self._bench.tap(link.name)
+        network = self._network
+        tap = self._roles.tap(link.name)
         if network is None or tap is None:
             return
         here = network.stations_by_link.get(link.name)

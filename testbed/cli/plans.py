@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from testbed.bench.cases import Marked, first_line, read_marks
 from testbed.cli.exits import Exit
-from testbed.plugin.cases import Marked, first_line, read_marks
 
 __all__ = ["plans"]
 

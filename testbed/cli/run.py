@@ -8,11 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
+from testbed.bench.cases import RIG_STATUS
 from testbed.cli.exits import Exit
 from testbed.cli.options import bench_option
-from testbed.plugin.keys import RUN
-from testbed.plugin.run import Run
-from testbed.plugin.terminal import Narrator
 
 __all__ = ["drill", "run"]
 
@@ -40,67 +38,20 @@ capture_option = click.option(
 )
 
 
-class _Session:
-    """Our part in pytest's session: choosing plans, and telling how they go."""
-
-    def __init__(self, behaviours: tuple[str, ...]) -> None:
-        self._behaviours = behaviours
-        self.run: Run | None = None
-        self.narrator: Narrator | None = None
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_configure(self, config: pytest.Config) -> None:
-        """Have each plan told in our own words."""
-        self.run = config.stash.get(RUN, None)
-        if self.run is not None:
-            self.narrator = Narrator(self.run)
-            config.pluginmanager.register(self.narrator, "testbed-narrator")
-
-    def pytest_collection_modifyitems(
-        self, config: pytest.Config, items: list[pytest.Item]
-    ) -> None:
-        """Deselect what was not asked for."""
-        if not self._behaviours:
-            return
-        dropped = [item for item in items if not self._wanted(item)]
-        items[:] = [item for item in items if self._wanted(item)]
-        config.hook.pytest_deselected(items=dropped)
-
-    def _wanted(self, item: pytest.Item) -> bool:
-        marker = item.get_closest_marker("behaviour")
-        row = str(marker.args[0]) if marker and marker.args else ""
-        return any(row == wanted or row.startswith(f"{wanted}-") for wanted in self._behaviours)
-
-
 ENDS = {
+    pytest.ExitCode.OK: Exit.OK,
+    pytest.ExitCode.TESTS_FAILED: Exit.FAILED,
     pytest.ExitCode.INTERRUPTED: Exit.INTERRUPTED,
-    pytest.ExitCode.USAGE_ERROR: Exit.USAGE,
-    pytest.ExitCode.INTERNAL_ERROR: Exit.USAGE,
     pytest.ExitCode.NO_TESTS_COLLECTED: Exit.NOTHING,
+    RIG_STATUS: Exit.RIG,
 }
+"""What pytest's statuses mean; any other is a mistake in the command, a plan or a file."""
 
 
 def _pytest(arguments: list[str], select: str | None, behaviours: tuple[str, ...]) -> Exit:
-    session = _Session(behaviours)
-    status = pytest.main([*arguments, *(("-k", select) if select else ())], plugins=[session])
-    run = session.run
-    if session.narrator is not None:
-        session.narrator.close()
-    if run is not None and run.failed_to_open is not None:
-        return Exit.RIG
-    if status in ENDS:
-        return ENDS[pytest.ExitCode(status)]
-    return _verdict(run) if run is not None else Exit.USAGE
-
-
-def _verdict(run: Run) -> Exit:
-    verdicts = {record.verdict for record in run.records}
-    restored = run.session is None or run.session.restored
-    if verdicts & {"fail", "drill-missed"}:
-        return Exit.FAILED
-    if "error" in verdicts or not restored:
-        return Exit.RIG
-    return Exit.OK if verdicts - {"skip"} else Exit.NOTHING
+    rows = [word for row in behaviours for word in ("--bench-row", row)]
+    chosen = ["-k", select] if select else []
+    return ENDS.get(pytest.main([*arguments, *rows, *chosen]), Exit.USAGE)
 
 
 def _arguments(plans: tuple[str, ...], bench_file: Path, artifacts: str, capture: str) -> list[str]:
@@ -112,6 +63,7 @@ def _arguments(plans: tuple[str, ...], bench_file: Path, artifacts: str, capture
         artifacts,
         "--bench-capture",
         capture,
+        "--bench-narrate",
         "-q",
         "--tb=no",
         "-rN",

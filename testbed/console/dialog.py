@@ -15,15 +15,7 @@ from collections import deque
 from collections.abc import Callable
 
 from testbed.console.answer import Answer
-from testbed.console.events import (
-    CommandDone,
-    Event,
-    Failed,
-    Left,
-    LineSeen,
-    Ready,
-    Transmit,
-)
+from testbed.console.events import CommandDone, Event, Failed, Left, LineSeen, Ready, Transmit
 from testbed.console.heard import Heard, shorten
 from testbed.console.profiles import DialogProfile, Sight, is_boot_output, is_login_failure
 from testbed.console.screen import Screen
@@ -33,9 +25,8 @@ from testbed.console.steps import (
     ERASE_KEY,
     HINTS,
     INTERRUPT_KEY,
-    PROBE_KEY,
+    PROBE_KEYS,
     PROBE_WAIT,
-    REPRINT_KEY,
     REWAKE,
     STEPS,
     STUCK,
@@ -57,9 +48,6 @@ _OVER = (State.FAILED, State.LEFT)  # tuples: an enum member hashes slowly
 _ANSWERING = (State.SETTING_UP, State.RUNNING)
 _OURS = (State.SETTING_UP, State.READY, State.RUNNING)
 _CREDENTIALS = (State.NAMED, State.AUTHENTICATING)
-
-
-_NOT_PLAIN = re.compile(rb"[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n)")
 
 
 class Dialog:
@@ -154,8 +142,7 @@ class Dialog:
         """Log out, or give a shell that was found logged in back as it was."""
         self._now = now
         if self._state not in _OURS or (self._found and not self._profile.enter):
-            self._state = State.LEFT
-            self._events.append(Left())
+            self._left()
             return
         if self._state is not State.READY:
             self._send(INTERRUPT_KEY, "<Ctrl-C>")
@@ -170,7 +157,7 @@ class Dialog:
         self._read(data[:start])
         self._read(self._read_block(data[start:]))
         if self._state not in _OVER:
-            self._arm(self._pause())
+            self._due = after(now, STUCK if self._state in _OURS else self._settle)
         return self._take_events()
 
     def handle_timeout(self, now: Instant) -> tuple[Event, ...]:
@@ -179,11 +166,11 @@ class Dialog:
         if self._due is None or now < self._due or self._state in _OVER:
             return self._take_events()
         line = self._screen.line
-        sight = self._sight(line)
+        sight = (self._profile.stuck if self._state in _OURS else self._profile.sight)(line)
         patience = self._patience(sight)
         self._due = None if now >= patience else patience
-        step = STEPS.get((self._state, sight)) if sight and self._due is None else None
-        if step is not None and sight is not None:
+        step = STEPS.get((self._state, sight))
+        if step is not None and self._due is None:
             self._take_step(step, sight, line)
         return self._take_events()
 
@@ -214,28 +201,22 @@ class Dialog:
 
     def _read_block(self, data: bytes) -> bytes:
         """Take plain whole lines of output at once, as _read would one by one; returns the rest."""
-        end = data.rfind(b"\n") + 1
-        plain = self._state is State.RUNNING and not self._console and self._answer.plain
-        if not end or not plain or not self._screen.fresh or _NOT_PLAIN.search(data, 0, end):
+        if self._state is not State.RUNNING or self._console or not self._answer.plain:
             return data
-        text = data[:end].decode("utf-8", "replace").replace("\r\n", "\n")
+        text, rest = self._screen.plain_lines(data)
         room = self._limit - self._count
-        if len(text) > room or self._ready is None or self._ready.search(text):
+        if not text or len(text) > room or self._ready is None or self._ready.search(text):
             return data
+        self._screen.count(text)
         self._count += len(text)
         self._answer.add_rest(text)
         lines = self._heard.redact(text[:-1]).split("\n")
         self._events.extend(LineSeen(line) for line in lines)
         for line in lines[-3:]:
             self._heard.add(line)
-        return data[end:]
+        return rest
 
-    def _sight(self, line: str) -> Sight | None:
-        if self._state in _OURS:
-            return self._profile.stuck(line)
-        return self._profile.sight(line)
-
-    def _patience(self, sight: Sight | None) -> Instant:
+    def _patience(self, sight: Sight) -> Instant:
         """Until when a sight is not acted upon."""
         if self._booting and sight is not Sight.LOGIN:
             return after(self._last_heard, BOOT_SILENCE)
@@ -279,7 +260,7 @@ class Dialog:
 
     def _prompt_seen(self, match: re.Match[str]) -> None:
         groups = match.groupdict()
-        if match.groupdict().get("more") is not None:
+        if groups.get("more") is not None:
             self._answer.incomplete = True
             self._send(INTERRUPT_KEY, "<Ctrl-C>")
             return
@@ -293,9 +274,7 @@ class Dialog:
             self._enter(State.READY, None)
             return
         if self._answer.command:
-            self._echoes = (
-                self._answer.echoes is True
-            )  # None: it had a command to echo, and did not
+            self._echoes = self._answer.echoes is True  # None: no line came that could be one
         if self._setup:
             self._ask(self._setup.popleft(), State.SETTING_UP)
         else:
@@ -310,18 +289,13 @@ class Dialog:
         if step is Step.REFUSE:
             self._refuse(sight)
         elif step is Step.LEFT:
-            self._state = State.LEFT
-            self._events.append(Left())
+            self._left()
+        elif step in PROBE_KEYS:
+            key, label, state = PROBE_KEYS[step]
+            self._send(key, label)
+            self._enter(state, PROBE_WAIT)
         else:
             self._actions[step](self, line)
-
-    def _probe(self, _: str) -> None:
-        self._send(PROBE_KEY, "<Ctrl-L>")
-        self._enter(State.PROBING, PROBE_WAIT)
-
-    def _reprint(self, _: str) -> None:
-        self._send(REPRINT_KEY, "<Ctrl-R>")
-        self._enter(State.REPRINTING, PROBE_WAIT)
 
     def _judge(self, line: str) -> None:
         if line.rstrip() == "^L":
@@ -365,20 +339,24 @@ class Dialog:
             self._ask(self._setup.popleft() if self._setup else "", State.SETTING_UP)
             return
         entering = self._profile.enter.format(nonce=nonce)
-        entering = entering if self._found else f"exec {entering}"
+        # Neither line may stay in a history: bash writes its own when it execs; a line that
+        # begins with a space is mostly not kept, and somebody's shell is not ours to set.
+        entering = f" {entering}" if self._found else f"unset HISTFILE; exec {entering}"
         self._answer = Answer("", echoes=False)  # what its echo looks like does not matter
         self._send(entering + ENTER_KEY, entering)
         self._enter(State.SETTING_UP, None)
 
     _actions: dict[Step, Callable[[Dialog, str], None]] = {  # noqa: RUF012 - a table of methods
-        Step.PROBE: _probe,
-        Step.REPRINT: _reprint,
         Step.JUDGE: _judge,
         Step.WAKE: _wake,
         Step.NAME: _name,
         Step.PASSWORD: _give_password,
         Step.SET_UP: _set_up,
     }
+
+    def _left(self) -> None:
+        self._state = State.LEFT
+        self._events.append(Left())
 
     def _refuse(self, sight: Sight) -> None:
         credentials = sight is Sight.LOGIN and self._state in _CREDENTIALS
@@ -395,6 +373,7 @@ class Dialog:
 
     def _ask(self, command: str, state: State) -> None:
         self._answer = Answer(command, self._echoes)
+        self._heard.clear()
         self._send(command + ENTER_KEY, command)
         self._enter(state, None)
 
@@ -404,15 +383,7 @@ class Dialog:
 
     def _enter(self, state: State, pause: Duration | None) -> None:
         self._state = state
-        self._due = None
-        if pause is not None:
-            self._arm(pause)
-
-    def _arm(self, pause: Duration) -> None:
-        self._due = after(self._now, pause)
-
-    def _pause(self) -> Duration:
-        return STUCK if self._state in _OURS else self._settle
+        self._due = None if pause is None else after(self._now, pause)
 
     def _see(self, line: str, *, intruding: bool = False) -> None:
         self._events.append(LineSeen(self._heard.add(line), intruding))

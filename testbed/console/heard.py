@@ -22,6 +22,10 @@ class Heard:
         self._secret = secret
         self._recent: deque[str] = deque(maxlen=3)
 
+    def clear(self) -> None:
+        """Forget the lines: what comes from now on answers something else."""
+        self._recent.clear()
+
     def redact(self, text: str) -> str:
         """``text`` without the secret: some devices echo what is typed at a password prompt."""
         return text.replace(self._secret, "<password>") if self._secret else text

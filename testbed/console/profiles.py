@@ -142,12 +142,12 @@ class DialogProfile:
             return Sight.ECHO
         return Sight.TYPED if _TYPED.fullmatch(text) else Sight.OTHER
 
-    def stuck(self, line: str) -> Sight | None:
+    def stuck(self, line: str) -> Sight:
         """Why a running command will not come back, if ``line``, quiet for long, tells."""
         text = line.rstrip()
         if re.fullmatch(r"\S+ login:", text):
             return Sight.LOGIN
-        return Sight.PAGER if _STRONG_PAGER.fullmatch(text) else None
+        return Sight.PAGER if _STRONG_PAGER.fullmatch(text) else Sight.OTHER
 
 
 # The tty's settings are kept in the environment: the shell may be somebody's who gets it back.

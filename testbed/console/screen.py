@@ -32,6 +32,8 @@ _UNFINISHED = re.compile(
     r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}|[\]PX^_][^\x07\x1b\n]{0,255}\x1b?|[ -/]{0,4})\Z"
 )
 
+_NOT_PLAIN = re.compile(rb"[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n)")
+
 _NEW_ROW = frozenset("ABEFHSTdf")
 """CSI finals that move to another row (CUU, CUD, CNL, CPL, CUP, SU, SD, VPA, HVP)."""
 
@@ -66,12 +68,6 @@ class Screen:
         return "".join(self._pieces)
 
     @property
-    def fresh(self) -> bool:
-        """Whether nothing is under way: no line, no escape, no character."""
-        undecoded, _ = self._decoder.getstate()
-        return not (self._pieces or self._held or undecoded or self._cursor is not None)
-
-    @property
     def arrived(self) -> str:
         """The characters of the line that was finished last, in the order they came."""
         return self._arrived_whole
@@ -80,6 +76,18 @@ class Screen:
     def noise(self) -> float:
         """The share, 0 to 1, of what came that is not text."""
         return self._noise / self._seen if self._seen else 0.0
+
+    def plain_lines(self, data: bytes) -> tuple[str, bytes]:
+        """The whole lines at the start of ``data``, and the rest; no lines unless all are plain."""
+        end = data.rfind(b"\n") + 1
+        if not end or not self._fresh() or _NOT_PLAIN.search(data, 0, end):
+            return "", data
+        return data[:end].decode("utf-8", "replace").replace("\r\n", "\n"), data[end:]
+
+    def count(self, text: str) -> None:
+        """Count ``text``, which was shown elsewhere, for ``noise``."""
+        self._seen += len(text)
+        self._noise += text.count("\ufffd")
 
     def put_back(self, line: str) -> None:
         """Make ``line`` the line under way again."""
@@ -104,8 +112,7 @@ class Screen:
         A prompt of at most TAIL characters that ``text`` completes lies in it.
         """
         self._arrived.append(text)
-        self._seen += len(text)
-        self._noise += text.count("\ufffd")
+        self.count(text)
         if self._cursor is None:
             self._pieces.append(text)
             self._length += len(text)
@@ -159,6 +166,11 @@ class Screen:
         self._arrived_whole = "".join(self._arrived)
         self.restart()
         return line
+
+    def _fresh(self) -> bool:
+        """Whether nothing is under way: no line, no escape, no character."""
+        undecoded, _ = self._decoder.getstate()
+        return not (self._pieces or self._held or undecoded or self._cursor is not None)
 
     def _at(self) -> int:
         return self._length if self._cursor is None else self._cursor

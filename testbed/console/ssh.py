@@ -27,6 +27,9 @@ SETTLE = milliseconds(30)
 WRITE_SECONDS = 10.0
 """How long the far end may refuse to take bytes."""
 
+STATUS_SECONDS = 0.5
+"""How long the exit status may lag behind the end of the output (RFC 4254, 6.10: either order)."""
+
 COLUMNS, ROWS = 511, 1000
 """The terminal asked for: so wide that no echo wraps, so high that no pager starts."""
 
@@ -82,9 +85,9 @@ class SshTransport:
         error = transport.get_exception() if transport else None
         if error is not None:
             return f"the connection dropped ({error})"
-        if self._channel.exit_status_ready():
-            return f"the login ended (status {self._channel.recv_exit_status()})"
-        return "the connection was closed by the far end"
+        self._channel.status_event.wait(STATUS_SECONDS)
+        status = self._channel.exit_status
+        return "the connection was closed" if status < 0 else f"the login ended (status {status})"
 
 
 def open_ssh(

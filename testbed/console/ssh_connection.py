@@ -151,8 +151,6 @@ class SshConnection:
         paramiko waits without end for some answers (a terminal, a shell): a socket that is shut
         down ends every wait.
         """
-        import paramiko  # noqa: PLC0415
-
         stage = Stage()
 
         def expire() -> None:
@@ -163,7 +161,10 @@ class SshConnection:
         timer.start()
         try:
             yield stage
-        except (paramiko.SSHException, EOFError, OSError, ValueError) as error:
+        except (_WrongHostKeyError, _NoSuchKeyError):
+            raise
+        except Exception as error:  # noqa: BLE001 - see below
+            # paramiko raises here whatever its reader met in the bytes, an IndexError too.
             if stage.over:
                 self._fail(
                     stage.awaited, "no answer in time", "Is it up, and is that its port?", error

@@ -25,9 +25,8 @@ __all__ = [
     "ERASE_KEY",
     "HINTS",
     "INTERRUPT_KEY",
-    "PROBE_KEY",
+    "PROBE_KEYS",
     "PROBE_WAIT",
-    "REPRINT_KEY",
     "REWAKE",
     "STEPS",
     "STUCK",
@@ -49,7 +48,7 @@ REWAKE = seconds(2)
 STUCK = seconds(1)
 """How long a running command's output must rest before its line is looked at for a pager."""
 
-PROBE_KEY, REPRINT_KEY, ERASE_KEY, INTERRUPT_KEY, ENTER_KEY = "\x0c", "\x12", "\x7f", "\x03", "\r"
+ERASE_KEY, INTERRUPT_KEY, ENTER_KEY = "\x7f", "\x03", "\r"
 
 
 class Entry(Enum):
@@ -120,6 +119,12 @@ def _table() -> dict[tuple[State, Sight], Step]:
 
 STEPS = _table()
 """The state machine. What is not in it means: go on waiting."""
+
+PROBE_KEYS = {
+    Step.PROBE: ("\x0c", "<Ctrl-L>", State.PROBING),
+    Step.REPRINT: ("\x12", "<Ctrl-R>", State.REPRINTING),
+}
+"""What the probing steps type, what is written down about it, and the state they lead to."""
 
 HINTS = {
     Sight.CONFIG: "Somebody left it in configuration mode; nothing was typed there. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from testbed.console.cli import DEFAULT_WITHIN, Cli
@@ -22,11 +23,11 @@ _TAIL = 400
 class Files(Protocol):
     """Copies files to and from a device."""
 
-    def put(self, local: str, remote: str) -> None:
-        """Copy ``local``, a file of the controller, to the path ``remote`` of the device."""
+    def put(self, local: Path | bytes, remote: str) -> None:
+        """Copy a file, or bytes, to the path ``remote`` of the device."""
 
-    def get(self, remote: str, local: str) -> None:
-        """Copy ``remote``, a file of the device, to the path ``local`` of the controller."""
+    def get(self, remote: str, local: Path | None = None) -> bytes:
+        """The bytes of the device's file ``remote``, also written to ``local`` where given."""
 
 
 @dataclass(frozen=True, slots=True)

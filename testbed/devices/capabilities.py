@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
 from typing import Protocol
 
 from testbed.console.cli import DEFAULT_WITHIN
@@ -442,8 +443,8 @@ class Host(Device, Configurable, Protocol):
     def stop_services(self) -> None:
         """End every service and client that was started here."""
 
-    def put(self, local: str, remote: str) -> None:
-        """Copy a file to the host."""
+    def put(self, local: Path | bytes, remote: str) -> None:
+        """Copy a file, or bytes, to the host."""
 
-    def get(self, remote: str, local: str) -> None:
-        """Copy a file from the host."""
+    def get(self, remote: str, local: Path | None = None) -> bytes:
+        """The bytes of the host's file ``remote``, also written to ``local`` where given."""

@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-_PORT = r"[A-Za-z0-9](?:[A-Za-z0-9 /._:@+-]*[A-Za-z0-9/._@+-])?"
+_PORT = r"[A-Za-z0-9_](?:[A-Za-z0-9 /._:@+-]*[A-Za-z0-9/._@+-])?"
 
 END_PATTERN = f"^{_NAME}:{_PORT}$"
 """An end of a cable as the bench file writes it, for the JSON Schema."""

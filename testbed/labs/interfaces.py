@@ -25,20 +25,17 @@ _IFREQ = "16s24s"
 
 def bring_up(interface: str) -> None:
     """Bring an interface up."""
-    with _control() as control:
-        request = struct.pack(_IFREQ, interface.encode(), b"")
-        flags = struct.unpack_from("16xH", fcntl.ioctl(control, _SIOCGIFFLAGS, request))[0]
-        fcntl.ioctl(
-            control, _SIOCSIFFLAGS, struct.pack("16sH22x", interface.encode(), flags | _IFF_UP)
-        )
+    name = interface.encode()
+    reply = _request(_SIOCGIFFLAGS, interface, struct.pack(_IFREQ, name, b""))
+    flags = struct.unpack_from("16xH", reply)[0]
+    _request(_SIOCSIFFLAGS, interface, struct.pack("16sH22x", name, flags | _IFF_UP))
 
 
 def set_address(interface: str, address: str) -> None:
     """Give an interface its one address, in a /31 (RFC 3021), and bring it up."""
-    with _control() as control:
-        for request, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, "255.255.255.254")):
-            where = struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(value))
-            fcntl.ioctl(control, request, struct.pack(_IFREQ, interface.encode(), where))
+    for number, value in ((_SIOCSIFADDR, address), (_SIOCSIFNETMASK, "255.255.255.254")):
+        where = struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(value))
+        _request(number, interface, struct.pack(_IFREQ, interface.encode(), where))
     bring_up(interface)
 
 
@@ -48,16 +45,15 @@ def settle_offloads(interface: str) -> None:
     A veth hands frames over without checksums and larger than the MTU: on a cable there is no
     such thing, and a userspace switch drops them.
     """
-    with _control() as control:
-        # struct ethtool_value, to which struct ifreq holds a pointer
-        _ethtool(control, interface, bytearray(struct.pack("II", _ETHTOOL_STXCSUM, 0)))
+    # struct ethtool_value, to which struct ifreq holds a pointer
+    value = ctypes.create_string_buffer(struct.pack("II", _ETHTOOL_STXCSUM, 0))
+    request = struct.pack("16sP16x", interface.encode(), ctypes.addressof(value))
+    _request(_SIOCETHTOOL, interface, request)
 
 
-def _ethtool(control: socket.socket, interface: str, value: bytearray) -> None:
-    buffer = (ctypes.c_char * len(value)).from_buffer(value)
-    request = struct.pack("16sP16x", interface.encode(), ctypes.addressof(buffer))
-    fcntl.ioctl(control, _SIOCETHTOOL, request)
-
-
-def _control() -> socket.socket:
-    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def _request(number: int, interface: str, data: bytes) -> bytes:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        try:
+            return fcntl.ioctl(control, number, data)
+        except OSError as error:
+            raise OSError(error.errno, f"interface {interface}: {error.strerror}") from error

@@ -20,7 +20,7 @@ from testbed.plugin.options import Options, add_options
 if TYPE_CHECKING:
     from testbed.bench.bench import Bench
     from testbed.bench.capturing import Capture
-    from testbed.plugin.cases import Case
+    from testbed.bench.cases import Case
 
 __all__ = ["bench", "bench_case", "capture"]
 
@@ -62,6 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.stash[RUN] = Run(options, loaded.bench, say)
     config.pluginmanager.register(BenchPlugin(config.stash[RUN]), "testbed-bench")
+    if options.narrate:
+        from testbed.plugin.terminal import Narrator  # noqa: PLC0415
+
+        config.pluginmanager.register(Narrator(config.stash[RUN]), "testbed-narrator")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -72,7 +76,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     reason = "no bench: say --bench FILE, such as --bench inventory/virtual.yaml"
     cases: list[Case] = []
     if run is not None:
-        from testbed.plugin.cases import cases_for, read_marks  # noqa: PLC0415
+        from testbed.bench.cases import cases_for, read_marks  # noqa: PLC0415
 
         try:
             cases, reason = cases_for(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from testbed.bench.cases import RIG_STATUS, read_marks
 from testbed.errors import (
     BenchError,
     ExpectationFailed,
@@ -17,7 +18,6 @@ from testbed.errors import (
     Unsupported,
     UsageError,
 )
-from testbed.plugin.cases import read_marks
 from testbed.plugin.keys import STORY
 from testbed.plugin.run import Run
 from testbed.plugin.stories import Story
@@ -51,7 +51,7 @@ class BenchPlugin:
         except (BenchError, UsageError) as error:
             self.run.failed_to_open = error
             raise pytest.exit.Exception(
-                f"the bench cannot be used: {error}", returncode=3
+                f"the bench cannot be used: {error}", returncode=RIG_STATUS
             ) from None
         try:
             return (yield)
@@ -125,10 +125,38 @@ class BenchPlugin:
             if wrong_rig:
                 report.when = "call"
 
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Keep the rows that were asked for."""
+        if not self.run.options.rows:
+            return
+        kept = [item for item in items if self._is_wanted(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+    def _is_wanted(self, item: pytest.Item) -> bool:
+        row = read_marks(item).behaviour
+        wanted = self.run.options.rows
+        return any(row == name or row.startswith(f"{name}-") for name in wanted)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Tell CI a wrong rig from a wrong device, and a run of nothing from a good one."""
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            return
+        verdicts = {record.verdict for record in self.run.records}
+        restored = self.run.session is None or self.run.session.restored
+        if verdicts & {"fail", "drill-missed"}:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        elif "error" in verdicts or not restored:
+            session.exitstatus = RIG_STATUS
+        elif exitstatus == pytest.ExitCode.OK and not verdicts - {"skip"}:
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say what was not put back, and where the report is."""
-        narrated = terminalreporter.config.pluginmanager.hasplugin("testbed-narrator")
-        if narrated or self.run.report is None or self.run.session is None:
+        if self.run.options.narrate or self.run.report is None or self.run.session is None:
             return
         for note in self.run.session.restore_notes:
             terminalreporter.write_line(f"not put back: {note}", red=True)

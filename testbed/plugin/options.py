@@ -24,6 +24,8 @@ class Options:
     keep_config: bool
     drill: bool
     prove: bool
+    rows: tuple[str, ...]
+    narrate: bool
 
     @classmethod
     def of(cls, config: pytest.Config) -> Options:
@@ -44,6 +46,8 @@ class Options:
             keep_config=bool(value("bench_keep_config")),
             drill=bool(config.getoption("bench_drill")),
             prove=bool(value("bench_prove")),
+            rows=tuple(config.getoption("bench_row")),
+            narrate=bool(config.getoption("bench_narrate")),
         )
 
 
@@ -82,6 +86,19 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         default=False,
         help="run each plan against its defects, which must fail it",
+    )
+    group.addoption(
+        "--bench-row",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="run only plans of this row or family, such as SW-02 or TC; may be repeated",
+    )
+    group.addoption(
+        "--bench-narrate",
+        action="store_true",
+        default=False,
+        help="tell plans by their rows and sentences, as testbed run does; use it with -q",
     )
     parser.addini("bench", "the bench file to run the plans on", default="")
     parser.addini("bench_capture", "always, failed or never", default="always")

@@ -13,12 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from testbed.bench.bench import Bench
+from testbed.bench.cases import Case
 from testbed.bench.session import BenchSession
 from testbed.bench.state import state_directory
 from testbed.capture import write_pcapng
 from testbed.errors import BenchError, TestbedError
 from testbed.inventory import Bench as BenchFile
-from testbed.plugin.cases import Case
 from testbed.plugin.options import Options
 from testbed.plugin.stories import Story, bench_records, tell
 from testbed.report import PlanRecord, RunRecord, history, render, to_json

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from testbed.bench.bench import Bench
+from testbed.bench.cases import Case, Marked, first_line
 from testbed.bench.journal import Entry
 from testbed.bench.session import BenchSession
 from testbed.console.transcript import ConsoleLine
 from testbed.devices.registry import PLATFORMS
-from testbed.plugin.cases import Case, Marked, first_line
 from testbed.plugin.ladders import draw
 from testbed.report import (
     ArtifactRecord,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from testbed.plugin.cases import first_line, read_marks
+from testbed.bench.cases import first_line, read_marks
 from testbed.plugin.run import Run
 from testbed.report import ClosingSummary, PlanEnded, PlanStarted
 
@@ -48,7 +48,7 @@ class Narrator:
             self._told = len(self._run.records)
             self._console.print(PlanEnded(self._run.records[-1]))
 
-    def close(self) -> None:
+    def pytest_unconfigure(self) -> None:
         """Show the verdicts by family and what needs attention, last of all."""
         if self._run.result is not None and self._run.report is not None:
             self._console.print(ClosingSummary(self._run.result, self._run.report))

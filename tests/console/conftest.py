@@ -114,11 +114,13 @@ def start_sshd(tmp_path: Path) -> Iterator[Callable[..., SshServer]]:
         port = free_port()
         (place / "config").write_text(CONFIG.format(port=port, dir=place, extra=extra))
         errors = place / "log"
-        script = f"mount -t tmpfs tmpfs /run && mkdir /run/sshd && exec /usr/sbin/sshd -D -e -f {place}/config"
+        script = (
+            "mount -t tmpfs tmpfs /run && mkdir /run/sshd"
+            f" && exec /usr/sbin/sshd -D -e -f {place}/config"
+        )
         with errors.open("wb") as stderr:
             process = subprocess.Popen(
-                ["unshare", "--mount", "--fork", "--kill-child", "--pid", "--mount-proc"]
-                + ["sh", "-c", script],
+                ["unshare", "--mount", "--fork", "--kill-child", "--pid", "sh", "-c", script],
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.console import ConsoleLog, Session, open_fabric, open_ssh
+from testbed.console import Session, open_fabric, open_ssh
 from testbed.errors import ConsoleError, PlanError
 from testbed.timing import milliseconds, seconds
 from testbed.wire.frame import Direction
@@ -218,7 +218,7 @@ def test_a_password_where_only_keys_are_taken_is_told(login):
 def test_an_unreadable_key_is_named(login, tmp_path, content):
     if content is not None:
         (tmp_path / "bad").write_bytes(content)
-    with pytest.raises(ConsoleError, match="the private key .*bad"):
+    with pytest.raises(ConsoleError, match=r"the private key .*bad"):
         login(key=tmp_path / "bad")
 
 
@@ -290,7 +290,7 @@ def test_a_drop_in_mid_command_breaks_the_session_for_good(login, sshd):
 
 
 def test_a_shell_that_ends_is_told(login):
-    with pytest.raises(ConsoleError, match="login ended .status 7"):
+    with pytest.raises(ConsoleError, match=r"got nothing, then the login ended \(status 7"):
         login().run("exit 7")
 
 

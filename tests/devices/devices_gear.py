@@ -51,7 +51,8 @@ openvswitch)
     export OVS_DBDIR="$D/ovs" OVS_LOGDIR="$D/ovs"
     ovsdb-tool create "$D/ovs/conf.db" /usr/share/openvswitch/vswitch.ovsschema
     set -- --pidfile --detach --no-chdir --log-file -vconsole:off
-    ovsdb-server "$D/ovs/conf.db" --remote=punix:/run/openvswitch/db.sock "$@" < /dev/null > /dev/null 2>&1
+    ovsdb-server "$D/ovs/conf.db" --remote=punix:/run/openvswitch/db.sock "$@" \
+        < /dev/null > /dev/null 2>&1
     ovs-vsctl --no-wait init
     ovs-vswitchd "$@" < /dev/null > /dev/null 2>&1
     ovs-vsctl add-br br0 -- set bridge br0 datapath_type=netdev
@@ -141,7 +142,7 @@ class Space:
         self.pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
     def cli(self) -> LocalCli:
-        return LocalCli(self.name, ["nsenter", "-t", str(self.pid), *"-n -m -p -u -i".split()])
+        return LocalCli(self.name, ["nsenter", "-t", str(self.pid), "-n", "-m", "-p", "-u", "-i"])
 
     def sh(self, command: str) -> str:
         reply = self.cli().run(command)
@@ -151,7 +152,8 @@ class Space:
     @contextmanager
     def network(self) -> Iterator[None]:
         """Be in this device's network namespace: sockets opened meanwhile stay in it."""
-        with open("/proc/thread-self/ns/net") as own, open(f"/proc/{self.pid}/ns/net") as other:
+        own_path, other_path = Path("/proc/thread-self/ns/net"), Path(f"/proc/{self.pid}/ns/net")
+        with own_path.open() as own, other_path.open() as other:
             _setns(other.fileno())
             try:
                 yield
@@ -179,7 +181,6 @@ class Wire:
             self._socket.bind((port, 3))
         # PACKET_IGNORE_OUTGOING, linux/if_packet.h: what is heard came from the device.
         self._socket.setsockopt(263, 23, 1)
-        # PACKET_AUXDATA is not asked for: the kernel's VLAN tag is not put back, see vlan_of.
 
     def send(self, frame: bytes) -> None:
         self._socket.send(frame)

@@ -7,7 +7,7 @@ from devices_gear import Journal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.console.cli import Reply
+from testbed.console.cli import DEFAULT_WITHIN, Reply
 from testbed.devices import (
     PLATFORMS,
     DriverContext,
@@ -43,7 +43,7 @@ class Script:
         self.asked: list[str] = []
         self._replies = list(replies)
 
-    def run(self, command: str, *, within: Duration = seconds(1)) -> Reply:
+    def run(self, command: str, *, within: Duration = DEFAULT_WITHIN) -> Reply:
         self.asked.append(command)
         return self._replies.pop(0) if self._replies else Reply("")
 
@@ -96,12 +96,13 @@ def test_a_change_that_fails_midway_is_undone_and_its_error_raised():
 
 def test_an_undo_that_fails_is_told_beside_the_first_cause():
     driver, cli, _ = make(Reply("first", 1), Reply("second", 1), Reply("third", 1))
-    with pytest.raises(DeviceError, match="'one'.*'first'") as caught:
+    with pytest.raises(DeviceError, match=r"'one'.*'first'") as caught:
         driver._change("both", do=["one"], undo=["minus one", "minus two"])
-    assert caught.value.__notes__ == [
+    (note,) = caught.value.__notes__
+    assert note == (
         "and could not be undone: d1: 'minus one' ended with status 1: 'second'; "
         "d1: 'minus two' ended with status 1: 'third'"
-    ]
+    )
     assert cli.asked == ["one", "minus one", "minus two"]  # the second is tried all the same
 
 
@@ -114,7 +115,9 @@ def test_long_output_is_cut_in_messages():
 
 def test_answers_that_cannot_be_read_are_told_with_their_command():
     driver, _, _ = make(Reply("[{]"))
-    with pytest.raises(DeviceError, match=r"d1: cannot read the answer to 'ask': bad; got '\[\{\]'"):
+    with pytest.raises(
+        DeviceError, match=r"d1: cannot read the answer to 'ask': bad; got '\[\{\]'"
+    ):
         driver._read("ask", lambda _: (_ for _ in ()).throw(DeviceError("bad")))
 
 

@@ -67,9 +67,7 @@ def test_packets_are_forwarded_by_the_routes_that_were_added(net, ready):
     prefix = IPv4Network("10.9.0.0/24")
     ready.add_route(prefix, NEIGHBOUR)
     assert Route(prefix, NEIGHBOUR, "eth2", 1) in ready.routes()
-    assert "10.9.0.0/24 via 10.2.0.9" in net.spaces["r1"].sh(
-        "ip route show 10.9.0.0/24"
-    ) or "via 10.2.0.9 dev eth2" in net.spaces["r1"].sh("ip route show 10.9.0.0/24")
+    assert "via 10.2.0.9 dev eth2" in net.spaces["r1"].sh("ip route show 10.9.0.0/24")
     net.wires["eth1"].send(packet(ready, "10.9.0.1", b"forward me"))
     assert net.wires["eth2"].heard(b"forward me")
 
@@ -215,11 +213,16 @@ def test_a_refusal_of_frr_is_told(router, journal):
     assert router.read_config() == before
 
 
-def test_undoing_twice_is_no_failure(ready, journal):
-    ready.add_route(IPv4Network("10.9.0.0/24"), NEIGHBOUR)
-    ready.set_icmp_errors(on=False)
-    ready.set_directed_broadcast("eth2", on=True)
+def test_undoing_twice_is_no_failure(router, journal):
+    before = router.read_config()
+    router.add_address("eth1", NEAR)
+    router.add_address("eth2", FAR)
+    router.add_arp("eth2", NEIGHBOUR, TESTER)
+    router.add_route(IPv4Network("10.9.0.0/24"), NEIGHBOUR)
+    router.set_icmp_errors(on=False)
+    router.set_directed_broadcast("eth2", on=True)
+    router.set_mtu("eth2", 1300)
     for _ in range(2):
         for change in reversed(journal.changes):
-            ready.undo(change.undo)
-    assert ready.addresses("eth1") == () or ready.read_config()
+            router.undo(change.undo)
+        assert router.read_config() == before

@@ -10,7 +10,7 @@ from devices_gear import ROUTER_PORTS
 
 from testbed.devices import Flow
 from testbed.devices.platforms.linux_host.agent import seeded
-from testbed.errors import DeviceError, PlanError, Unsupported
+from testbed.errors import DeviceError, PlanError
 from testbed.timing import milliseconds, seconds
 from testbed.wire.addresses import MacAddr
 
@@ -207,7 +207,7 @@ def test_kernel_settings_are_read_and_set(net, host):
     assert net.spaces["h1"].sh("cat /proc/sys/net/ipv4/tcp_sack") == "0\n"
     host.set_sysctl("net/ipv4/tcp_rmem", "4096 8192 16384")
     assert host.sysctl("net.ipv4.tcp_rmem") == "4096 8192 16384"
-    with pytest.raises(DeviceError, match="has no setting net.ipv4.tcp_magic"):
+    with pytest.raises(DeviceError, match=r"has no setting net\.ipv4.tcp_magic"):
         host.sysctl("net.ipv4.tcp_magic")
     with pytest.raises(DeviceError, match="ended with status 1"):
         host.set_sysctl("net.ipv4.tcp_sack", "maybe")
@@ -227,9 +227,16 @@ def test_configurations_are_restored(net, host, journal):
     assert host.read_config() == wrong
 
 
-def test_files_need_ssh(host):
-    with pytest.raises(Unsupported, match="copied over SSH"):
-        host.put("/etc/hostname", "/tmp/x")
+def test_files_are_copied_by_the_command_line_where_there_is_nothing_better(host, tmp_path):
+    content = bytes(range(256)) * 100
+    host.put(content, "/run/one of ours")
+    assert host.get("/run/one of ours", tmp_path / "back") == content
+    assert (tmp_path / "back").read_bytes() == content
+    host.put(tmp_path / "back", "/run/two")
+    assert host.execute("cmp '/run/one of ours' /run/two") == ""
+    host.execute("rm /run/two '/run/one of ours'")
+    with pytest.raises(DeviceError, match="No such file"):
+        host.get("/run/two")
 
 
 def test_any_command_can_be_run(host):

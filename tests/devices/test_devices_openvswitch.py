@@ -45,7 +45,7 @@ def test_a_station_is_learned_where_it_spoke_and_forgotten_with_its_port(ovs_gea
 def test_a_station_that_is_not_learned_fails_with_the_table(ovs_gear, switch):
     ovs_gear.wires["p1"].send(frame(A, ALL, b"hello"))
     switch.wait_learned(MacAddr(A), on="p1", within=SOON)
-    with pytest.raises(ExpectationFailed, match="did not learn .* on p2 within 1 ms") as caught:
+    with pytest.raises(ExpectationFailed, match=r"did not learn .* on p2 within 1 ms") as caught:
         switch.wait_learned(MacAddr(A), on="p2", within=milliseconds(1))
     assert f"{A} on p1 vlan 0" in caught.value.details
 
@@ -163,7 +163,7 @@ def test_a_configuration_is_compared_applied_and_restored(ovs_gear, switch, jour
 
 def test_a_configuration_that_makes_no_sense_changes_nothing(switch, journal):
     before = switch.read_config()
-    with pytest.raises(PlanError, match="'port p9 admin'|no port 'p9'"):
+    with pytest.raises(PlanError, match="has no port 'p9'"):
         switch.apply_config(before + "port p9 admin = up\n")
     with pytest.raises(PlanError, match="'colour' is no setting of the platform openvswitch"):
         switch.restore_config(before + "colour = blue\n")

@@ -57,7 +57,9 @@ def test_damaged_answers_are_read_or_refused_and_nothing_else(case):
         plain(PARSERS[command](text))
 
 
-@pytest.mark.parametrize("command", [c for c in PARSERS if not c.endswith(("sysctl", "snmp", "ss"))])
+@pytest.mark.parametrize(
+    "command", [c for c in PARSERS if not c.endswith(("sysctl", "snmp", "ss"))]
+)
 @pytest.mark.parametrize("text", ["", "[", "null", "[[[[", '{"a": 1}', "[1]", '[["x"]]'])
 def test_answers_of_another_shape_are_read_or_refused(command, text):
     with suppress(DeviceError):

@@ -77,7 +77,7 @@ def test_places_that_disagree(before, after, expected, problems):
     ],
 )
 @pytest.mark.parametrize("lab", ["virtual", "sim"])
-def test_what_the_lab_brings_up_itself_is_refused(lab, before, after, where, problems, small):
+def test_what_the_lab_brings_up_itself(lab, before, after, where, problems, small):  # noqa: PLR0917
     text = small.replace(before, after, 1).replace("lab: virtual", f"lab: {lab}")
     found = only(problems(text))
     assert f"{where}: this is brought up by the {lab} lab itself" in found

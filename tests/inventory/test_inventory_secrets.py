@@ -127,7 +127,7 @@ def test_file_that_cannot_be_read():
         resolve(Secret(file=Path("/proc/self/mem")))
 
 
-class Locked(Exception):
+class LockedError(Exception):
     """What the keyring package raises where the keyring stays shut."""
 
 
@@ -139,11 +139,11 @@ def keyring(monkeypatch):
 
     def get_password(service, user):
         if service == "locked":
-            raise Locked("it is locked")
+            raise LockedError("it is locked")
         return entries.get((service, user))
 
     package.get_password = get_password
-    errors.KeyringError = Locked
+    errors.KeyringError = LockedError
     monkeypatch.setitem(sys.modules, "keyring", package)
     monkeypatch.setitem(sys.modules, "keyring.errors", errors)
     return entries

@@ -296,6 +296,18 @@ def test_fifty_testers(shipped):
         )
 
 
+def test_port_without_a_cable_has_no_carrier(shipped):
+    cables = [c for c in shipped.cables if "r2" not in {end.node for end in c.ends}]
+    devices = {name: device for name, device in shipped.devices.items() if name != "r2"}
+    bench = shipped.model_copy(update={"cables": tuple(cables), "devices": devices})
+    with VirtualLab(bench) as lab, enter_controller(lab.inventory):
+        assert lab.inventory.controller.nics.keys() == shipped.controller.nics.keys()
+        ports = links(lab.inventory, "r1")
+        assert "NO-CARRIER" in ports["eth6"]["flags"]
+        assert "LOWER_UP" in ports["eth5"]["flags"]
+        assert "NO-CARRIER" in own_links("l")[0]["flags"]
+
+
 def test_progress_names_every_device(shipped):
     said = []
     with VirtualLab(shipped, said.append):

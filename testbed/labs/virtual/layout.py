@@ -11,6 +11,7 @@ from testbed.inventory import CONTROLLER, Bench, Controller, Device, Nic, Secret
 from testbed.labs.virtual.credentials import KeyPair, hash_password, new_key_pair, new_password
 from testbed.labs.virtual.spec import (
     FILES,
+    LOOSE,
     MANAGEMENT,
     CableSpec,
     DeviceSpec,
@@ -72,9 +73,8 @@ class Layout:
                 "lab": "hardware",
                 "controller": Controller(
                     nics={
-                        name: Nic(interface=name, mac=MacAddr(macs[name]) if name in macs else None)
+                        name: Nic(interface=name, mac=MacAddr(macs[name]))
                         for name in self.bench.controller.nics
-                        if name in macs
                     },
                     boxes=self.bench.controller.boxes,
                     netns=f"/proc/{rack_pid}/ns/net",
@@ -137,13 +137,21 @@ def _cables(bench: Bench, gear: dict[str, Device]) -> tuple[CableSpec, ...]:
         number = nodes.index(node) + 1
         return PortSpec(node, name, _mac(number, gear[node].ports.index(name) + 1))
 
-    return tuple(
+    cables = [
         CableSpec(
             port(left.node, left.port), port(right.node, right.port), cable.mtu or _ETHERNET_MTU
         )
         for cable in bench.cables
         for left, right in [cable.ends]
-    )
+    ]
+    cabled = {(end.node, end.port) for cable in bench.cables for end in cable.ends}
+    every = [(CONTROLLER, nic) for nic in nics]
+    every += [(node, name) for node, device in gear.items() for name in device.ports]
+    unused = [place for place in every if place not in cabled]
+    for number, place in enumerate(unused, start=1):
+        loose = PortSpec(LOOSE, f"loose{number}", _mac(0xFFFF, number))
+        cables.append(CableSpec(port(*place), loose, _ETHERNET_MTU))
+    return tuple(cables)
 
 
 def _mac(node: int, port: int) -> str:

@@ -28,6 +28,7 @@ from testbed.labs.virtual.pump import SerialLine
 from testbed.labs.virtual.spec import (
     CONTROLLER,
     FILES,
+    LOOSE,
     MANAGEMENT,
     RACK_COMM,
     CableSpec,
@@ -82,6 +83,8 @@ class Rack:
             namespace = new_namespace(forwarding=device.platform in _ROUTERS)
             self._namespaces[device.name] = namespace
             self._bays[device.name] = _Bay(device, namespace, SerialLine(self._selector))
+        if any(cable.right.node == LOOSE for cable in self._spec.cables):
+            self._namespaces[LOOSE] = new_namespace(forwarding=False)
         cables = [*self._spec.cables, *(_management(bay.spec) for bay in self._bays.values())]
         run_ip(
             "".join(cable_lines(cable, self._namespaces) for cable in cables),
@@ -92,7 +95,7 @@ class Rack:
         for node, namespace in self._namespaces.items():
             with inside(namespace):
                 for port in (end for cable in cables for end in (cable.left, cable.right)):
-                    if port.node == node:
+                    if port.node == node and node != LOOSE:
                         settle_offloads(port.name)
                         bring_up(port.name)
         for bay in self._bays.values():

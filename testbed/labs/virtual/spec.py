@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "CONTROLLER",
     "FILES",
+    "LOOSE",
     "MANAGEMENT",
     "RACK_COMM",
     "CableSpec",
@@ -22,6 +23,10 @@ __all__ = [
 
 CONTROLLER = "controller"
 """The node whose ports live in the rack's own network namespace."""
+
+LOOSE = "-"
+"""The node of ends that are plugged in nowhere; no device can have this name. They stay down, so
+that the port at the other end has no carrier."""
 
 FILES = "/run/testbed"
 """Where the rack keeps its files: a tmpfs in its own mount namespace, gone when it is gone.

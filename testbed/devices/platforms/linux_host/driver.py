@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
 
-from testbed.devices.base import DriverContext, Files, quote
+from testbed.devices.base import DriverContext, quote
 from testbed.devices.capabilities import (
     Datagram,
     Flow,
@@ -24,11 +25,13 @@ from testbed.devices.platforms.linux_host.services import (
     parse_datagrams,
     parse_sent,
     parse_transfer,
+    read_base64,
     stop_command,
+    write_command,
 )
 from testbed.devices.platforms.linux_host.sockets import SHOW, parse_sockets
 from testbed.devices.settings import Form, Setting
-from testbed.errors import PlanError, Unsupported
+from testbed.errors import PlanError
 from testbed.timing import Duration, to_seconds
 
 __all__ = ["LinuxHost"]
@@ -170,18 +173,22 @@ class LinuxHost(LinuxIpDriver):
         self._run(stop_command(self._agent.directory()))
         self._agent.forget()
 
-    def put(self, local: str, remote: str) -> None:
-        """Copy a file to the host."""
-        self._files().put(local, remote)
+    def put(self, local: Path | bytes, remote: str) -> None:
+        """Copy a file, or bytes, to the host: by its file transfer, else by its command line."""
+        if self._context.files is not None:
+            self._context.files.put(local, remote)
+        else:
+            content = local if isinstance(local, bytes) else local.read_bytes()
+            self._run(write_command(remote, content))
 
-    def get(self, remote: str, local: str) -> None:
-        """Copy a file from the host."""
-        self._files().get(remote, local)
-
-    def _files(self) -> Files:
-        if self._context.files is None:
-            raise Unsupported(f"{self.name}: files are copied over SSH, which it has none of")
-        return self._context.files
+    def get(self, remote: str, local: Path | None = None) -> bytes:
+        """The bytes of the host's file ``remote``, also written to ``local`` where given."""
+        if self._context.files is not None:
+            return self._context.files.get(remote, local)
+        content = self._read(quote("base64", remote), read_base64)
+        if local is not None:
+            local.write_bytes(content)
+        return content
 
     def _journal_services(self, summary: str) -> None:
         """Write down how every service ends, before one is started."""

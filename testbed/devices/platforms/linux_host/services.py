@@ -26,7 +26,9 @@ __all__ = [
     "parse_failure",
     "parse_sent",
     "parse_transfer",
+    "read_base64",
     "stop_command",
+    "write_command",
 ]
 
 T = TypeVar("T")
@@ -92,13 +94,13 @@ def parse_transfer(text: str) -> tuple[TransferResult, TransferResult]:
 def parse_datagrams(text: str) -> tuple[Datagram, ...]:
     """The datagrams that a UDP service has received, in their order."""
     found = read_json(text, _DATAGRAMS).datagrams
-    return tuple(Datagram(source, _bytes(payload)) for source, payload in found)
+    return tuple(Datagram(source, read_base64(payload)) for source, payload in found)
 
 
 def parse_sent(text: str) -> UdpAnswer:
     """How the sending of a datagram ended."""
     sent = read_json(text, _SENT)
-    return UdpAnswer(None if sent.answer is None else _bytes(sent.answer), sent.sent)
+    return UdpAnswer(None if sent.answer is None else read_base64(sent.answer), sent.sent)
 
 
 def _program(directory: str, ask: dict[str, object]) -> str:
@@ -116,9 +118,16 @@ def stop_command(directory: str) -> str:
     )
 
 
-def _bytes(text: str) -> bytes:
+def write_command(path: str, content: bytes) -> str:
+    """Makes the file ``path`` hold ``content``."""
+    packed = base64.b64encode(gzip.compress(content, mtime=0)).decode()
+    return f"printf %s {packed} | base64 -d | gzip -dc > {quote(path)}"
+
+
+def read_base64(text: str) -> bytes:
+    """The bytes behind ``text``, which may be broken into lines."""
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         raise DeviceError(f"{text[:40]!r} is not in base 64") from None
 
@@ -173,7 +182,7 @@ class Agent:
         """The path, on the host, of a new file that holds ``payload``."""
         self._payloads += 1
         path = f"{self.directory()}/payload-{self._payloads}"
-        self._write(path, payload)
+        self._run(write_command(path, payload))
         return path
 
     def _install(self) -> str:
@@ -184,9 +193,5 @@ class Agent:
         base = self._run("if [ -w /run ]; then echo /run; else echo /tmp; fi").strip()
         directory = f"{base}/testbed-{self._name}"
         self._run(quote("mkdir", "-p", "-m", "700", directory))
-        self._write(f"{directory}/agent.py", Path(agent.__file__).read_bytes())
+        self._run(write_command(f"{directory}/agent.py", Path(agent.__file__).readread_base64()))
         return directory
-
-    def _write(self, path: str, content: bytes) -> None:
-        packed = base64.b64encode(gzip.compress(content, mtime=0)).decode()
-        self._run(f"printf %s {packed} | base64 -d | gzip -dc > {quote(path)}")

@@ -12,7 +12,10 @@ from testbed.bench.topology import Topology
 from testbed.errors import PlanError
 from testbed.inventory import Bench as BenchFile
 
-__all__ = ["Case", "Marked", "cases_for", "first_line", "read_marks"]
+__all__ = ["RIG_STATUS", "Case", "Marked", "cases_for", "first_line", "read_marks"]
+
+RIG_STATUS = 6
+"""The status of a pytest session in which the bench was wrong and no device; pytest has 0 to 5."""
 
 NEEDS = ("console", "ssh", "power")
 """What a plan can ask of the devices that it is placed on, by ``@pytest.mark.needs(...)``."""
