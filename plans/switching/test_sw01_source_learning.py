@@ -28,10 +28,12 @@ def test_learned_station_is_reached_through_its_port_only(bench: Bench) -> None:
     a.inject(EthFrame(dst=MacAddr.BROADCAST, src=STATION))
     dut.wait_learned(STATION, on=bench.port("dut", toward="a"), within=seconds(2))
 
+    call = EthFrame(dst=STATION, src=SENDER, payload=bytes(range(256)))
     with bench.capture() as seen:
-        b.inject(EthFrame(dst=STATION, src=SENDER))
+        b.inject(call)
         seen.settle()
 
-    seen.at("a--dut").expect_count(match.eth(src=SENDER, dst=STATION), 1)
+    seen.at("a--dut").expect_count(match.raw(call.emit(pad=True)), 1)
+    seen.at("a--dut").expect_count(match.eth(dst=STATION), 1)
     seen.at("c--dut").expect_none(match.eth(src=SENDER, dst=STATION))
     seen.at("b--dut").expect_none(match.eth(src=SENDER, dst=STATION))

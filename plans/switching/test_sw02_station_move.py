@@ -35,9 +35,12 @@ def test_moved_station_is_relearned(bench: Bench) -> None:
         bench.nic(place).inject(HELLO)
         dut.wait_learned(STATION, on=bench.port("dut", toward=place), within=seconds(2))
 
+    call = EthFrame(dst=STATION, src=peer.mac, payload=bytes(range(256)))
     with bench.capture() as seen:
-        peer.inject(EthFrame(dst=STATION, src=peer.mac))
+        peer.inject(call)
         seen.settle()
 
+    seen.at("new--dut").expect_count(match.raw(call.emit(pad=True)), 1)
     seen.at("new--dut").expect_count(match.eth(dst=STATION), 1)
-    seen.at("old--dut").expect_none(match.eth(dst=STATION))
+    for place in ("old", "peer"):
+        seen.at(f"{place}--dut").expect_none(match.eth(dst=STATION))

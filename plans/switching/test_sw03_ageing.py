@@ -64,6 +64,11 @@ def test_silent_station_is_forgotten_in_time(bench: Bench) -> None:
     ageing = Duration(max(dut.least_ageing_time, SHORTEST))
     latest = Duration(round(ageing * bench.tolerance("ageing", 2.0)))
     dut.set_ageing_time(ageing)
+    if dut.ageing_time() != ageing:
+        raise ExpectationFailed(
+            f"{dut.name}: ageing time is {format_duration(dut.ageing_time())}, "
+            f"it was set to {format_duration(ageing)}"
+        )
     dut.flush_fdb()
 
     bench.nic("a").inject(EthFrame(dst=MacAddr.BROADCAST, src=STATION))

@@ -44,10 +44,7 @@ def floods(bench: Bench) -> bool:
 @drill(
     "destination traffic refreshes",
     {
-        "openvswitch": faults.shell(
-            f"ovs-appctl fdb/add {{bridge}} {{a}} 0 {STATION}",
-            undo=(f"ovs-appctl fdb/del {{bridge}} 0 {STATION} || true",),
-        ),
+        "openvswitch": faults.repeatedly(f"ovs-appctl fdb/add {{bridge}} {{a}} 0 {STATION}"),
         "linux_bridge": faults.repeatedly(f"bridge fdb replace {STATION} dev {{a}} master dynamic"),
     },
     caught="is still known",

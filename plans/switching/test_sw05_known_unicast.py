@@ -20,7 +20,8 @@ FAR = MacAddr("02:00:00:00:05:0b")
         "openvswitch": faults.ovs_flow(f"dl_dst={NEAR}", "normal,output:{c}"),
         "linux_bridge": faults.shell(
             "tc qdisc add dev {b} clsact",
-            "tc filter add dev {b} ingress matchall action mirred egress mirror dev {c}",
+            "tc filter add dev {b} ingress protocol all u32 match u32 0 0"
+            " action mirred egress mirror dev {c}",
             undo=("tc qdisc del dev {b} clsact 2>/dev/null || true",),
         ),
     },

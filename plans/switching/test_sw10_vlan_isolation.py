@@ -23,7 +23,8 @@ from testbed import (
 TWIN = MacAddr("02:00:00:00:10:0a")
 SENDER = MacAddr("02:00:00:00:10:0b")
 UNKNOWN = MacAddr("02:00:00:00:10:99")
-RED, BLUE = 10, 20
+INTRUDER = MacAddr("02:00:00:00:10:0c")
+RED, BLUE, FOREIGN = 10, 20, 30
 DOMAINS = [("a", "c", f"t@{RED}"), ("b", f"t@{BLUE}")]
 
 
@@ -66,6 +67,16 @@ def test_vlans_do_not_hear_each_other(bench: Bench) -> None:
         seen.at("b--dut").expect_none(match.eth(src=SENDER, dst=dst))
     seen.at("c--dut").expect_count(match.eth(src=SENDER), 2)
     seen.at("t--dut").expect_count(match.eth(src=SENDER), 2)
+
+    with bench.capture(domains=DOMAINS) as hops:
+        # A station of VLAN 20 that tags its frames for VLAN 10, and a VLAN that the trunk has not.
+        b.inject(EthFrame(MacAddr.BROADCAST, INTRUDER, tags=(VlanTag(RED),)))
+        t.inject(EthFrame(MacAddr.BROADCAST, INTRUDER, tags=(VlanTag(FOREIGN),)))
+        hops.settle()
+    for leaf in ("a", "c"):
+        hops.at(f"{leaf}--dut").expect_none(match.eth(src=INTRUDER))
+    hops.at("t--dut").expect_none(match.eth(src=INTRUDER) & match.vlan(vid={RED, FOREIGN}))
+    hops.at("b--dut").expect_none(match.eth(src=INTRUDER))
 
     for nic, vlan in ((a, RED), (b, BLUE)):
         nic.inject(EthFrame(dst=MacAddr.BROADCAST, src=TWIN))

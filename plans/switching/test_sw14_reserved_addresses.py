@@ -9,8 +9,22 @@ import pytest
 from testbed import Bench, EthFrame, MacAddr, Topology, drill, faults, match
 
 SENDER = MacAddr("02:00:00:00:14:0a")
-RESERVED = [MacAddr(bytes.fromhex("0180c2000000")[:5] + bytes([n])) for n in range(16)]
+SPANNING_TREE = MacAddr("01:80:c2:00:00:00")
+RESERVED = [MacAddr(SPANNING_TREE.packed[:5] + bytes([n])) for n in range(1, 16)]
 ABOVE = MacAddr("01:80:c2:00:00:10")
+
+
+def expect_kept(bench: Bench, addresses: list[MacAddr]) -> None:
+    """Frames to ``addresses`` come out nowhere; one to the address above does."""
+    with bench.capture() as seen:
+        for address in addresses:
+            bench.nic("a").inject(EthFrame(dst=address, src=SENDER))
+        bench.nic("a").inject(EthFrame(dst=ABOVE, src=SENDER))
+        seen.settle()
+
+    for leaf in ("b", "c"):
+        seen.at(f"{leaf}--dut").expect_none(match.eth(dst=set(addresses), src=SENDER))
+        seen.at(f"{leaf}--dut").expect_count(match.eth(dst=ABOVE, src=SENDER), 1)
 
 
 @pytest.mark.behaviour("SW-14", clause="802.1Q table 8-1")
@@ -27,12 +41,18 @@ ABOVE = MacAddr("01:80:c2:00:00:10")
     caught="expect none",
 )
 def test_reserved_addresses_end_at_the_bridge(bench: Bench) -> None:
-    with bench.capture() as seen:
-        for address in RESERVED:
-            bench.nic("a").inject(EthFrame(dst=address, src=SENDER))
-        bench.nic("a").inject(EthFrame(dst=ABOVE, src=SENDER))
-        seen.settle()
+    """Frames to 01:80:c2:00:00:01 to :0f are not forwarded."""
+    expect_kept(bench, RESERVED)
 
-    for leaf in ("b", "c"):
-        seen.at(f"{leaf}--dut").expect_none(match.eth(dst=set(RESERVED), src=SENDER))
-        seen.at(f"{leaf}--dut").expect_count(match.eth(dst=ABOVE, src=SENDER), 1)
+
+@pytest.mark.behaviour("SW-14", clause="802.1Q table 8-1")
+@pytest.mark.topology(Topology.star("dut", "a", "b", "c"))
+@drill(
+    "forwards BPDUs",
+    {"openvswitch": faults.ovs_flow(f"dl_dst={SPANNING_TREE}", "flood")},
+    caught="expect none",
+)
+def test_spanning_tree_frames_end_at_the_bridge(bench: Bench) -> None:
+    """Frames to 01:80:c2:00:00:00, the spanning tree's own, are not forwarded."""
+    bench.except_known("dut", "passes BPDUs")
+    expect_kept(bench, [SPANNING_TREE])

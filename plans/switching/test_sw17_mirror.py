@@ -19,7 +19,12 @@ OTHER = MacAddr("02:00:00:00:17:0c")
     "mirror missing",
     {
         "openvswitch": faults.repeatedly("ovs-vsctl clear bridge {bridge} mirrors"),
-        "linux_bridge": faults.repeatedly("tc qdisc del dev {a} clsact 2>/dev/null"),
+        # A filter in front of the mirror's matches everything and ends the look-up.
+        "linux_bridge": faults.shell(
+            "tc qdisc add dev {a} clsact",
+            "tc filter add dev {a} ingress pref 1 protocol all u32 match u32 0 0 flowid 1:1",
+            undo=("tc qdisc del dev {a} clsact 2>/dev/null || true",),
+        ),
     },
     caught="m--dut: expect",
 )
@@ -29,7 +34,8 @@ OTHER = MacAddr("02:00:00:00:17:0c")
         "openvswitch": faults.ovs_flow(f"in_port={{a}},dl_dst={FAR}", "output:{m},normal"),
         "linux_bridge": faults.shell(
             "tc qdisc add dev {b} clsact",
-            "tc filter add dev {b} egress matchall action mirred egress mirror dev {m}",
+            "tc filter add dev {b} egress protocol all u32 match u32 0 0"
+            " action mirred egress mirror dev {m}",
             undo=("tc qdisc del dev {b} clsact 2>/dev/null || true",),
         ),
     },

@@ -18,19 +18,19 @@ ARRIVE_WITHIN = seconds(2)
 """How long wait_for() waits unless told otherwise."""
 
 STILL_OPEN = Proof(
-    alive=False,
+    alive=True,
     lossless=True,
     settled=False,
-    reasons=("frames were sent and nobody waited for them: call settle() first",),
+    reasons=("nobody waited for what may still be under way: call settle() first",),
 )
 
 
 class Capture:
     """Frames of some points of a plan, from entering the block to leaving it.
 
-    ``settle()`` waits, by barrier frames, until whatever the plan sent has arrived. Leaving the
-    block settles by itself when something was sent since. Expectations that something did *not*
-    come hold only if canaries and barriers came through and no frame was lost.
+    ``settle()`` waits, by barrier frames, until whatever the plan sent has arrived; leaving the
+    block does so too, for the capture must have been alive to its end. Expectations that something
+    did *not* come hold only if canaries and barriers came through and no frame was lost.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Capture:
         self._settled_at = -1
         self._dropped: dict[str, int] = {}
         self._dead: dict[str, list[str]] = {}
+        self._proofs: dict[str, Proof] = {}
         self._start = Instant(0)
         self._end: Instant | None = None
 
@@ -63,8 +64,7 @@ class Capture:
         missing = self._beacons.round(BeaconKind.CANARY, self._all_paths())
         self._start = self._loop.wall_now()
         self._dead = {point: self._of(missing, point, "canary") for point in self._taps}
-        for point in self._taps:
-            self._trace.set_proof(point, STILL_OPEN)
+        self._proofs = dict.fromkeys(self._taps, STILL_OPEN)
         return self
 
     def __exit__(
@@ -73,7 +73,7 @@ class Capture:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None and self._settled_at != self._activity():
+        if kind is None:
             self.settle()
         for tap in self._taps.values():
             tap.pump()
@@ -89,22 +89,20 @@ class Capture:
             tap.pump()
             lost = tap.port.dropped() - self._dropped[point]
             late = self._of(missing, point, "barrier")
-            reasons = [*self._dead[point], *late]
+            dead = list(self._dead[point])
             if not self._paths[point]:
-                reasons.append("no canary can reach this point: give capture() its paths")
-            if lost:
-                reasons.append(f"the kernel dropped {lost} frames")
+                dead.append("no canary can reach this point: give capture() its paths")
             try:
                 tap.port.check_alive()
             except LinkError as error:
-                reasons.append(str(error))
-            proof = Proof(
-                alive=not self._dead[point] and bool(self._paths[point]),
+                dead.append(str(error))
+            losses = [f"the kernel dropped {lost} frames"] if lost else []
+            self._proofs[point] = Proof(
+                alive=not dead,
                 lossless=not lost,
                 settled=not late and bool(self._paths[point]),
-                reasons=tuple(reasons),
+                reasons=(*dead, *late, *losses),
             )
-            self._trace.set_proof(point, proof)
         self._settled_at = activity
 
     def at(self, point: str) -> PointView:
@@ -112,6 +110,9 @@ class Capture:
         view = self._trace.at(point)
         if view.point not in self._taps:
             raise PlanError(f"{point} is no point of this capture: {', '.join(self._taps)}")
+        # A point may be in several captures of a plan, one after the other: each has its own proof.
+        stale = self._end is None and self._settled_at != self._activity()
+        self._trace.set_proof(view.point, STILL_OPEN if stale else self._proofs[view.point])
         view = view.after(self._start)
         return view if self._end is None else view.before(self._end)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from testbed.devices.changes import Change
-from testbed.errors import BenchError
+from testbed.errors import LabError, TestbedError
 from testbed.link.claim import NicBefore
 from testbed.timing import Instant
 
@@ -41,13 +41,19 @@ T = TypeVar("T")
 class Journal:
     """JSON lines, each on disk (fsync) before the change it speaks of is made.
 
-    It is the ChangeLog of every driver. A torn last line is a change that was never made.
+    It is the ChangeLog of every driver. A torn last line is a change that was never made. Without
+    a ``path`` nothing is kept on disk: for gear that dies with the run.
     """
 
-    def __init__(self, path: Path, now: Callable[[], Instant]) -> None:
+    def __init__(self, path: Path | None, now: Callable[[], Instant]) -> None:
         self._path = path
         self._now = now
-        self.entries: list[Entry] = _read(path) if path.exists() else []
+        self.entries: list[Entry] = []
+        self._descriptor = -1
+        if path is None:
+            return
+        if path.exists():
+            self.entries = _read(path)
         self._descriptor = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
@@ -93,7 +99,7 @@ class Journal:
         for entry in entries:
             try:
                 undo(entry)
-            except BenchError as error:
+            except TestbedError as error:
                 failures.append(f"{entry.target}: {error}")
             else:
                 self.undone(entry)
@@ -101,7 +107,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the file, and remove it when nothing in it is left to undo."""
-        if self._descriptor < 0:
+        if self._path is None or self._descriptor < 0:
             return
         os.close(self._descriptor)
         self._descriptor = -1
@@ -112,8 +118,13 @@ class Journal:
         return self.entries[-1].number + 1 if self.entries else 1
 
     def _append(self, record: dict[str, Any]) -> None:
-        os.write(self._descriptor, json.dumps(record).encode() + b"\n")
-        os.fsync(self._descriptor)
+        if self._path is None:
+            return
+        try:
+            os.write(self._descriptor, json.dumps(record).encode() + b"\n")
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise LabError(f"cannot write the journal {self._path}: {error.strerror}") from error
 
 
 def _read(path: Path) -> list[Entry]:

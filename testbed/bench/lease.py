@@ -31,7 +31,12 @@ class Lease:
     def acquire(self) -> None:
         """Take the bench, or raise LeaseError with the holder's name, process and start."""
         # Not inheritable: a device's process that outlived us would keep the bench taken.
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise LeaseError(
+                f"bench {self._bench} cannot be taken: {self._path}: {error.strerror}"
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

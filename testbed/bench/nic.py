@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from testbed.errors import PlanError
 from testbed.hosts import RealLoop, Tap
 from testbed.timing import Duration, Instant
-from testbed.wire import EthFrame, MacAddr, dissect, summary, to_bytes
+from testbed.wire import EtherType, EthFrame, MacAddr, dissect, summary, to_bytes
 
 __all__ = ["BenchNic"]
 
@@ -64,14 +64,21 @@ class BenchNic:
             self._on_inject()
 
     def _refuse_management(self, data: bytes) -> None:
-        if not self._management:
-            return
-        ipv4 = dissect(data).ipv4
-        if ipv4 is None:
-            return
+        target = _target(data) if self._management else None
         for network in self._management:
-            if ipv4.dst in network:
+            if target is not None and target in network:
                 raise PlanError(
-                    f"{self.role}: not injected, {ipv4.dst} is in the bench's management network "
+                    f"{self.role}: not injected, {target} is in the bench's management network "
                     f"{network} (limits.management): {summary(data)}"
                 )
+
+
+def _target(data: bytes) -> IPv4Address | None:
+    """Whom a frame is for: the IPv4 destination or the ARP target, however broken the rest is."""
+    eth = dissect(data).eth
+    if eth is None:
+        return None
+    at = {EtherType.IPV4: 16, EtherType.ARP: 24}.get(eth.ethertype)  # RFC 791 3.1, RFC 826
+    if at is None or len(eth.payload) < at + 4:
+        return None
+    return IPv4Address(eth.payload[at : at + 4])

@@ -11,7 +11,7 @@ from testbed.bench.session import BenchSession
 from testbed.bench.topology import Kind
 from testbed.console.cli import Cli
 from testbed.devices.capabilities import Device, Host, Router, Switch
-from testbed.errors import PlanError
+from testbed.errors import PlanError, Unsupported
 from testbed.hosts import RealLoop, Tap
 
 __all__ = ["Roles"]
@@ -66,9 +66,18 @@ class Roles:
             raise PlanError(f"{role} is a {self.topology.kind(role).value}, not a device")
         return cast("Device", self._session.driver(self.placement.nodes[role]))
 
+    def except_known(self, role: str, deviation: str) -> None:
+        """Skip the plan, with the reason, where the device's platform is known to deviate.
+
+        Only what a driver lists in ``deviations`` is excepted, and the report says so each time.
+        """
+        reason = self.device(role).deviations.get(deviation)
+        if reason is not None:
+            raise Unsupported(f"not judged, known of {self.device(role).platform}: {reason}")
+
     def console(self, role: str) -> Cli:
-        """A login on the serial console of ``role``."""
-        return self._session.gear.login_serial(self.placement.nodes[role])
+        """A login on the serial console of ``role``; logged out when the run ends."""
+        return self._session.gear.console(self.placement.nodes[role])
 
     def port(self, role: str, toward: str) -> str:
         """The name of the port of ``role`` at which the cable to ``toward`` ends."""

@@ -32,5 +32,7 @@ class Sabotage:
         """Run ``command`` on the device again and again in the background until the drill ends."""
         marker = f"testbed-sabotage-{self.role}"
         loop = f"while :; do {command}; sleep {every}; done"
-        start = f"setsid sh -c {shlex.quote(f': {marker}; {loop}')} </dev/null >/dev/null 2>&1 &"
+        endless = shlex.quote(f": {marker}; {loop}")
+        # In a subshell, so that the login shell does not report the job among its answers.
+        start = f"(setsid sh -c {endless} </dev/null >/dev/null 2>&1 &)"
         self.run(start, undo=(f"pkill -f '^sh -c : {marker}' || true",))

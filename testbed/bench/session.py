@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 from testbed.bench.journal import Entry, Journal
 from testbed.bench.lease import Lease
-from testbed.bench.state import state_file
+from testbed.bench.state import journal_file, state_file
 from testbed.bench.wireproof import Proof, prove_wires
 from testbed.console.transcript import ConsoleLog
-from testbed.errors import BenchError, CablingError
+from testbed.devices.settings import ConfiguredDriver
+from testbed.errors import BenchError, CablingError, ConsoleError, TestbedError
 from testbed.hosts import RealLoop
 from testbed.inventory import Bench as BenchFile
 from testbed.labs.hardware import Gear
@@ -47,6 +45,7 @@ class BenchSession:
         self._say = say
         self._stack = ExitStack()
         self._baselines: dict[str, str] = {}
+        self._lost: dict[str, ConsoleError] = {}
         self.versions: dict[str, str] = {}
 
     def open(self) -> None:
@@ -58,7 +57,9 @@ class BenchSession:
             self.hardware = undo.enter_context(open_lab(self.file, self._say))
             self.loop = RealLoop()
             undo.callback(self.loop.close)
-            self.journal = Journal(self._journal_path(undo), self.loop.wall_now)
+            # Virtual devices die with the run: nothing of theirs can be left to undo.
+            path = None if self.file.lab == "virtual" else journal_file(self.file)
+            self.journal = Journal(path, self.loop.wall_now)
             undo.callback(self.journal.close)
             self.console = ConsoleLog(self.loop.wall_now)
             self.gear = Gear(self.hardware, self.loop, self.journal, self.console, self._note_claim)
@@ -71,18 +72,30 @@ class BenchSession:
     def close(self) -> None:
         """Undo what is still changed, compare every device with how it was found, release."""
         with self._stack:
-            if not self.keep_config:
-                self.undo_since(0)
-                self._compare_with_baselines()
+            if self.keep_config:
+                self._tell_what_stays()
+                return
+            self.restore_notes += self.undo_since(0)
+            self._compare_with_baselines()
 
-    def driver(self, name: str) -> Any:
+    def driver(self, name: str) -> ConfiguredDriver:
         """The driver of a device; its configuration is read before it is first touched."""
-        opened = name in self.gear.opened()
         driver = self.gear.driver(name)
-        if not opened:
+        if name not in self._baselines:
             self.versions[name] = driver.version()
             self._baselines[name] = driver.read_config()
+            self._bring_to_baseline(name, driver)
         return driver
+
+    def _bring_to_baseline(self, name: str, driver: ConfiguredDriver) -> None:
+        """Start from the configuration that the bench file names; the old one comes back."""
+        entry = self.hardware.node(name)
+        if entry.baseline is None:
+            return
+        wanted = entry.baseline.read_text()
+        if driver.diff_config(wanted):
+            self._say(f"{name}: bringing it to its baseline, {entry.baseline}")
+            driver.apply_config(wanted)
 
     def mark(self) -> int:
         """A place in the journal: give it to undo_since()."""
@@ -91,35 +104,41 @@ class BenchSession:
     def undo_since(self, mark: int) -> list[str]:
         """Undo every device's changes made since ``mark``; the messages of what went wrong."""
         changed = [e for e in self.journal.open_entries() if e.change and e.number >= mark]
-        failures = self.journal.undo_all(self._undo, changed)
-        self.restore_notes += failures
-        return failures
+        return self._undo_all(changed)
+
+    def restore(self, names: Iterable[str]) -> None:
+        """Make the configuration of these devices what it was when they were first touched."""
+        for name in names:
+            baseline = self._baselines.get(name)
+            if baseline is not None and self.gear.driver(name).read_config() != baseline:
+                self.gear.driver(name).restore_config(baseline)
 
     @property
     def restored(self) -> bool:
         """Whether every device is as it was found."""
         return not self.restore_notes
 
-    def _journal_path(self, undo: ExitStack) -> Path:
-        if self.file.lab == "virtual":
-            # Its devices die with the run: nothing of theirs can be left to undo.
-            return Path(undo.enter_context(tempfile.TemporaryDirectory())) / "journal"
-        pins = [
-            f"{name}={device.ssh.host_key if device.ssh else ''}"
-            for name, device in {**self.file.devices, **self.file.hosts}.items()
-        ]
-        digest = hashlib.sha256("\n".join(pins).encode()).hexdigest()[:12]
-        return state_file("journals", f"{self.file.bench}-{digest}", ".jsonl")
-
     def _note_claim(self, before: NicBefore) -> Callable[[], None]:
         entry = self.journal.before_nic(before)
         return lambda: self.journal.undone(entry)
 
+    def _undo_all(self, entries: list[Entry]) -> list[str]:
+        self._lost = {}
+        return self.journal.undo_all(self._undo, entries)
+
     def _undo(self, entry: Entry) -> None:
         if entry.nic is not None:
             restore(entry.nic)
-        if entry.change is not None:
-            self.gear.driver(entry.change.device).undo(entry.change.undo)
+        if entry.change is None:
+            return
+        device = entry.change.device
+        if device in self._lost:  # it was asked already, and every time it costs a login's patience
+            raise self._lost[device]
+        try:
+            self.gear.driver(device).undo(entry.change.undo)
+        except ConsoleError as error:
+            self._lost[device] = error
+            raise
 
     def _recover(self) -> None:
         """Undo what a run that was killed has left changed."""
@@ -127,10 +146,13 @@ class BenchSession:
         if not left:
             return
         self._say(f"an earlier run ended without putting {len(left)} changes back: undoing them")
-        failures = self.journal.undo_all(self._undo, left)
+        failures = self._undo_all(left)
         if failures:
             raise BenchError(
-                "what an earlier run changed could not be undone:\n  " + "\n  ".join(failures)
+                "what an earlier run changed could not be undone:\n  "
+                + "\n  ".join(failures)
+                + "\nMend the devices, then: testbed bench recover. Where they are as they should be, "
+                f"remove {journal_file(self.file)}"
             )
 
     def _refuse_miswired(self) -> None:
@@ -139,7 +161,9 @@ class BenchSession:
         try:
             self.proofs = prove_wires(self.gear, self.driver)
         finally:
-            self.undo_since(mark)
+            left = self.undo_since(mark)
+        if left:
+            raise BenchError("the proof of the cabling left changes:\n  " + "\n  ".join(left))
         wrong = [str(proof) for proof in self.proofs if proof.state in ("wrong", "down")]
         if wrong:
             raise CablingError(
@@ -148,11 +172,18 @@ class BenchSession:
                 + "\nMend the cables or the file; testbed bench check shows all of them"
             )
 
+    def _tell_what_stays(self) -> None:
+        left = [entry for entry in self.journal.open_entries() if entry.change]
+        if left and self.file.lab != "virtual":
+            self._say(f"{len(left)} changes stay on the devices; testbed bench recover undoes them")
+
     def _compare_with_baselines(self) -> None:
         for name, baseline in self._baselines.items():
+            if name in self._lost:
+                continue  # it has been noted that it cannot be reached
             try:
                 self._put_back(name, baseline)
-            except BenchError as error:
+            except TestbedError as error:
                 self.restore_notes.append(f"{name}: {error}")
 
     def _put_back(self, name: str, baseline: str) -> None:

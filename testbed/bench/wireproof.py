@@ -17,7 +17,7 @@ from testbed.devices.registry import PLATFORMS
 from testbed.errors import LinkError
 from testbed.inventory import Cable, End
 from testbed.labs.hardware import Gear
-from testbed.timing import seconds
+from testbed.timing import after, milliseconds, seconds
 from testbed.wire import EthFrame, MacAddr
 
 __all__ = ["Proof", "prove_wires"]
@@ -28,6 +28,7 @@ PROBE_ETHERTYPE = 0x88B5
 LEARN_WITHIN = seconds(2)
 LINK_WITHIN = seconds(8)
 """Auto-negotiation of a copper port takes up to about 4 s; twice that is a dead link."""
+LOOK_EVERY = milliseconds(20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class _Prover:
     def __init__(self, gear: Gear, driver: Callable[[str], Any]) -> None:
         self._gear = gear
         self._driver = driver
+        self._dead: dict[str, str] = {}
         self._switches = [
             name
             for name, device in gear.bench.devices.items()
@@ -84,6 +86,7 @@ class _Prover:
             for cable in gear.bench.cables
             for near, far in (cable.ends, cable.ends[::-1])
             if near.node == "controller"
+            and near.port not in self._dead
             and far.node in self._switches
             and (far.node, far.port) not in mirrors
         }
@@ -105,13 +108,12 @@ class _Prover:
         return found
 
     def _probe(self, nic: str) -> None:
-        tap = self._gear.tap(nic)
         mac = probe_mac(self._gear.bench.bench, nic)
         frame = EthFrame(dst=MacAddr.BROADCAST, src=mac, ethertype=PROBE_ETHERTYPE)
         try:
-            tap.send(frame.emit(pad=True))
-        except LinkError:
-            return  # its cable will be found to be down
+            self._gear.tap(nic).send(frame.emit(pad=True))
+        except LinkError as error:
+            self._dead[nic] = str(error)  # its cable will be found to be down
 
     def prove(self, cable: Cable) -> Proof:
         near, far = cable.ends
@@ -125,7 +127,7 @@ class _Prover:
 
     def _by_table(self, cable: Cable, near: End, far: End) -> Proof:
         if not self._carrier(near):
-            return Proof(cable, "down", f"{near} has no link")
+            return Proof(cable, "down", self._why_down(near))
         places = self._seen[near.port]
         if far in places:
             return Proof(cable, "proven", f"MAC table of {far.node}")
@@ -138,25 +140,34 @@ class _Prover:
 
     def _by_link(self, cable: Cable, near: End, far: End) -> Proof:
         """Switch ``far`` off: ``near``, and nothing else, must lose its link."""
-        gear = self._gear
         watched = [near, *(end for end in self._controller_ends() if end != near)]
         before = {end for end in watched if self._carrier(end)}
         if near not in before:
-            return Proof(cable, "down", f"{near} has no link")
+            return Proof(cable, "down", self._why_down(near))
         driver = self._driver(far.node)
         driver.set_port_up(far.port, up=False)
         try:
             lost: list[End] = []
-            gear.loop.run_until(lambda: self._collect_lost(before, lost), LINK_WITHIN)
+            self._await(lambda: self._collect_lost(before, lost))
         finally:
             driver.set_port_up(far.port, up=True)
-        if not gear.loop.run_until(lambda: self._carrier(near), LINK_WITHIN):
+        if not self._await(lambda: all(self._carrier(end) for end in (near, *lost))):
             return Proof(cable, "down", f"{near} stayed down after {far} came up again")
         if near in lost:
             return Proof(cable, "proven", f"link lost when {far} was switched off")
         if lost:
             return Proof(cable, "wrong", f"{far} is plugged into {lost[0]}, not {near}")
         return Proof(cable, "wrong", f"nobody lost the link when {far} was switched off")
+
+    def _await(self, condition: Callable[[], bool]) -> bool:
+        """Whether ``condition`` comes to hold; no event tells of a link lost at a far device."""
+        loop = self._gear.loop
+        deadline = after(loop.now(), LINK_WITHIN)
+        while not condition():
+            if loop.now() >= deadline:
+                return False
+            loop.turn(min(deadline, after(loop.now(), LOOK_EVERY)))
+        return True
 
     def _controller_ends(self) -> Iterator[End]:
         for cable in self._gear.bench.cables:
@@ -168,7 +179,13 @@ class _Prover:
         lost += [end for end in before if end not in lost and not self._carrier(end)]
         return bool(lost)
 
+    def _why_down(self, end: End) -> str:
+        known = self._dead.get(end.port) if end.node == "controller" else None
+        return known or f"{end} has no link"
+
     def _carrier(self, end: End) -> bool:
         if end.node == "controller":
+            if end.port in self._dead:
+                return False
             return self._gear.tap(end.port).port.link_is_up()
         return bool(self._driver(end.node).port_is_up(end.port))

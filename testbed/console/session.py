@@ -166,6 +166,8 @@ class Session:
         if self._dialog.state in {State.FAILED, State.LEFT}:
             return
         self._dialog.leave(self._clock.now())
+        if self._dialog.state is State.LEFT:
+            return
         try:
             self._await(Left, after(self._clock.now(), LEAVE_WITHIN), LEAVE_WITHIN)
         except ConsoleError:
@@ -207,6 +209,7 @@ class Session:
             for event in events:
                 if isinstance(event, LineSeen):
                     self._note_answer(event.text)
+            self._flush()  # what erases a probe again
             raise self._error(failed.awaited, failed.got, failed.hint)
         return events
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from testbed.console.cli import DEFAULT_WITHIN, Cli
@@ -59,6 +60,9 @@ class Driver:
     """The part of a driver that is the same on every platform."""
 
     platform = ""
+
+    deviations: Mapping[str, str] = MappingProxyType({})
+    """What this platform is known to do unlike the standard: a keyword for plans, and why."""
 
     def __init__(self, context: DriverContext) -> None:
         self._context = context

@@ -7,6 +7,7 @@ answered nonsense, ConsoleError where the dialogue failed. Every ``set_*``, ``ad
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -203,6 +204,10 @@ class Device(Protocol):
     @property
     def ports(self) -> tuple[str, ...]:
         """Its ports, as the bench file names them."""
+
+    @property
+    def deviations(self) -> Mapping[str, str]:
+        """What its platform is known to do unlike the standard: keyword and reason."""
 
     def version(self) -> str:
         """What it runs, in one line, for the report."""

@@ -74,8 +74,6 @@ def _wrong(kind: str, it: str, value: object, context: dict[str, Any]) -> str | 
         "model_type": f"{it} is no mapping, expected keys and values",
         "too_short": f"too few entries, expected {context.get('min_length')} at least",
         "too_long": f"too many entries, expected {context.get('max_length')}",
-        "string_too_short": f"{it} is empty, expected some text",
-        "string_too_long": f"{it} is too long, expected {context.get('max_length')} characters",
     }.get(kind)
 
 
@@ -90,7 +88,7 @@ def _unknown_key(location: tuple[int | str, ...], *, secret: bool) -> str:
 def _missing(location: tuple[int | str, ...]) -> str:
     key = location[-1]
     if isinstance(key, int):
-        return "the second one is missing, expected two"
+        return f"the {'second' if key else 'first'} one is missing, expected two"
     field = _model_at(location[:-1]).model_fields[key]
     about = (field.description or "").split(". ")[0].removesuffix(".")
     return f"missing, expected {about[:1].lower()}{about[1:]}"

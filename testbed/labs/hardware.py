@@ -19,7 +19,7 @@ from testbed.console.transcript import ConsoleLog
 from testbed.devices.changes import ChangeLog
 from testbed.devices.registry import PLATFORMS, open_driver
 from testbed.devices.settings import ConfiguredDriver
-from testbed.errors import BenchError, LinkError, PlanError, Unsupported
+from testbed.errors import BenchError, ConsoleError, LinkError, PlanError, Unsupported
 from testbed.hosts.box import FaultBox
 from testbed.hosts.loop import RealLoop, WallClock
 from testbed.hosts.tap import Tap
@@ -47,6 +47,8 @@ class LoopCli:
     def __init__(self, inner: Cli, loop: RealLoop) -> None:
         self._inner = inner
         self._loop = loop
+        self.broken = False
+        """Whether the dialogue went wrong: nothing more can be asked over this login."""
 
     @property
     def device(self) -> str:
@@ -60,7 +62,11 @@ class LoopCli:
 
     def run(self, command: str, *, within: Duration = DEFAULT_WITHIN) -> Reply:
         """Run one command line in a worker thread; frames and timers are served meanwhile."""
-        return self._loop.call(lambda: self._inner.run(command, within=within))
+        try:
+            return self._loop.call(lambda: self._inner.run(command, within=within))
+        except ConsoleError:
+            self.broken = True
+            raise
 
     def close(self) -> None:
         """Log out."""
@@ -76,13 +82,13 @@ class FabricFiles:
         self._loop = loop
         self._host: FabricHost | None = None
 
-    def put(self, local: str, remote: str) -> None:
-        """Copy ``local``, a file of the controller, to the path ``remote`` of the device."""
-        self._loop.call(lambda: self._open().put(Path(local), remote))
+    def put(self, local: Path | bytes, remote: str) -> None:
+        """Copy a file, or bytes, to the path ``remote`` of the device."""
+        self._loop.call(lambda: self._open().put(local, remote))
 
-    def get(self, remote: str, local: str) -> None:
-        """Copy ``remote``, a file of the device, to the path ``local`` of the controller."""
-        self._loop.call(lambda: self._open().get(remote, Path(local)))
+    def get(self, remote: str, local: Path | None = None) -> bytes:
+        """The bytes of the device's file ``remote``, also written to ``local`` where given."""
+        return self._loop.call(lambda: self._open().get(remote, local))
 
     def close(self) -> None:
         """End the connection, if there is one."""
@@ -109,6 +115,11 @@ def _access(ssh: Ssh) -> dict[str, Any]:
     }
 
 
+def _give_back(claimed: NicClaim, done: Callable[[], None]) -> None:
+    claimed.restore()
+    done()
+
+
 class Gear:
     """Everything on a bench, opened when it is first asked for, closed together.
 
@@ -132,7 +143,8 @@ class Gear:
         self._taps: dict[str, Tap] = {}
         self._claims: list[tuple[NicClaim, Callable[[], None]]] = []
         self._boxes: dict[str, FaultBox] = {}
-        self._drivers: dict[str, ConfiguredDriver] = {}
+        self._drivers: dict[str, tuple[ConfiguredDriver, LoopCli]] = {}
+        self._consoles: dict[str, LoopCli] = {}
         self._logins: list[Cli] = []
         self._files: list[FabricFiles] = []
 
@@ -143,7 +155,12 @@ class Gear:
             if interface is None:
                 raise LinkError(f"NIC {nic} of bench {self.bench.bench} names no interface")
             done: list[Callable[[], None]] = []
-            claimed = claim(interface, lambda before: done.append(self._note_claim(before)))
+            try:
+                claimed = claim(interface, lambda before: done.append(self._note_claim(before)))
+            except LinkError:
+                for note in done:  # claim() has put back what it had changed
+                    note()
+                raise
             self._claims.append((claimed, done[0]))
             self.loop.call(lambda: wait_for_link(interface, LINK_WITHIN))
             self._taps[nic] = Tap(AfPacketPort(nic, interface), self.loop)
@@ -159,20 +176,33 @@ class Gear:
         return self._boxes[name]
 
     def driver(self, name: str) -> ConfiguredDriver:
-        """The driver of a device or host, logged in over SSH where it has it, else serially."""
-        if name not in self._drivers:
+        """The driver of a device or host, logged in over SSH where it has it, else serially.
+
+        A new one, on a new login, where the dialogue with the device has broken off.
+        """
+        if name not in self._drivers or self._drivers[name][1].broken:
             entry = self._entry(name)
-            login = self.login_ssh(name) if entry.ssh else self.login_serial(name)
-            self._drivers[name] = open_driver(
+            by_ssh = entry.ssh is not None
+            login = LoopCli(self.login_ssh(name), self.loop) if by_ssh else self.console(name)
+            driver = open_driver(
                 entry.platform,
                 name,
-                LoopCli(login, self.loop),
+                login,
                 self._changes,
                 self.loop,
                 entry.ports,
                 self._files_of(name, entry),
             )
-        return self._drivers[name]
+            self._drivers[name] = driver, login
+        return self._drivers[name][0]
+
+    def console(self, name: str) -> LoopCli:
+        """A login on the serial console of a device: one for all who ask, while it works."""
+        if name in self._consoles and self._consoles[name].broken:
+            self._consoles.pop(name).close()
+        if name not in self._consoles:
+            self._consoles[name] = LoopCli(self.login_serial(name), self.loop)
+        return self._consoles[name]
 
     def login_ssh(self, name: str) -> Cli:
         """A new login over SSH."""
@@ -220,10 +250,6 @@ class Gear:
         self._files.append(FabricFiles(name, entry.ssh, self.loop))
         return self._files[-1]
 
-    def opened(self) -> dict[str, ConfiguredDriver]:
-        """The drivers that are logged in."""
-        return dict(self._drivers)
-
     def close(self) -> list[str]:
         """Close everything, put every NIC back as it was; the messages of what went wrong."""
         failures: list[str] = []
@@ -231,7 +257,7 @@ class Gear:
         def attempt(step: Callable[[], object]) -> None:
             try:
                 step()
-            except BenchError as error:
+            except (BenchError, OSError) as error:
                 failures.append(str(error))
 
         for box in self._boxes.values():
@@ -243,10 +269,9 @@ class Gear:
         for login in self._logins:
             attempt(partial(self.loop.call, login.close))
         for claimed, done in reversed(self._claims):
-            attempt(claimed.restore)
-            attempt(done)
+            attempt(partial(_give_back, claimed, done))
         self._boxes, self._taps, self._drivers = {}, {}, {}
-        self._logins, self._files, self._claims = [], [], []
+        self._consoles, self._logins, self._files, self._claims = {}, [], [], []
         return failures
 
     def _entry(self, name: str) -> DeviceEntry:

@@ -89,6 +89,9 @@ class Run:
         finally:
             bench.finish()
             failures = [] if self.options.keep_config else session.undo_since(mark)
+            if case.drill is not None:
+                # A defect may leave more behind than its undo knows of.
+                session.restore(case.placement.nodes.values())
             story.console = session.console.lines[lines:]
             story.changes = [e for e in session.journal.entries if e.change and e.number >= mark]
             if self._keeps_capture(story):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from datetime import UTC, datetime, timedelta
 
 from markupsafe import Markup
@@ -128,7 +129,7 @@ def _trend(plan: PlanRecord, past: Sequence[PastVerdict], run_id: str) -> Trend 
     if not before:
         return None
     judged = [verdict for verdict in before if verdict != "skip"]
-    turns = sum(a != b for a, b in zip(judged, [*judged[1:], plan.verdict], strict=True))
+    turns = sum(a != b for a, b in pairwise([*judged, plan.verdict]))
     word = ""
     if plan.verdict != "skip" and judged:
         was, now = judged[-1] in GOOD, plan.verdict in GOOD

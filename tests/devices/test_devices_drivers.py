@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from devices_gear import Journal
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testbed.console.cli import DEFAULT_WITHIN, Reply
@@ -55,11 +55,13 @@ def make(*replies: Reply) -> tuple[Driver, Script, Journal]:
     return Driver(DriverContext("d1", cli, journal, ManualClock(), ("p1",))), cli, journal
 
 
+@settings(derandomize=True, database=None)
 @given(st.dictionaries(KEYS, VALUES))
 def test_the_text_of_settings_reads_back(held):
     assert parse_settings(emit_settings(held)) == held
 
 
+@settings(derandomize=True, database=None)
 @given(st.dictionaries(KEYS, VALUES), st.dictionaries(KEYS, VALUES))
 def test_making_the_differences_gives_what_was_wanted(running, wanted):
     result = dict(running)

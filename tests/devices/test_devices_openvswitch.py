@@ -62,6 +62,16 @@ def test_static_entries_outlive_flushes_and_vlan_changes(ovs_gear, switch):
     assert [row.port for row in switch.fdb() if row.mac == MacAddr(C)] == ["p4"]
 
 
+def test_static_entries_outlive_changes_of_the_ageing_time(ovs_gear, switch):
+    switch.add_static(MacAddr(C), "p3")
+    for span in (20, 15, 400):
+        switch.set_ageing_time(seconds(span))
+        assert [row.static for row in switch.fdb() if row.mac == MacAddr(C)] == [True]
+    # What Open vSwitch makes of it left to itself: an entry with an age below zero.
+    ovs_gear.space.sh("ovs-vsctl set bridge br0 other_config:mac-aging-time=20")
+    assert [(row.static, row.age) for row in switch.fdb()] == [(False, None)]
+
+
 def test_the_ageing_time_is_set_within_its_range(ovs_gear, switch):
     assert switch.ageing_time() == seconds(300)
     switch.set_ageing_time(switch.least_ageing_time)

@@ -50,7 +50,7 @@ def damaged(draw):
 
 
 @given(damaged())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, derandomize=True, database=None)
 def test_damaged_answers_are_read_or_refused_and_nothing_else(case):
     command, text = case
     with suppress(DeviceError):

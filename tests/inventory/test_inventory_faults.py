@@ -97,6 +97,7 @@ def test_cable_from_a_port_to_itself(problems, small):
     ("cable", "expected"),
     [
         ("7", "this is no cable, expected its two ends as [end, end]"),
+        ("[]", "13:5: cables[1][0]: the first one is missing, expected two"),
         ("[controller:b]", "the second one is missing, expected two"),
         ("[controller:b, sw1:p2, x:y]", "too many entries, expected 2"),
         ("[controller:b, 7]", "this is no end of a cable, expected node:port"),

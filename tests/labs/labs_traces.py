@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,15 @@ def everybody() -> set[int]:
     return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
 
 
+def held_open() -> set[str]:
+    """The namespaces that this process has descriptors of."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.add(entry.readlink().name)
+    return found
+
+
 @dataclass
 class Machine:
     """What could be left behind outside the lab's own processes."""
@@ -93,5 +103,7 @@ class Traces:
         for pid, at in self.started.items():
             if start_time(pid) == at and not ended(pid, within):
                 return f"process {pid}: {Path(f'/proc/{pid}/cmdline').read_text()}"
-        left = self.spaces & namespaces(everybody())
+        # The kernel gives a namespace's number to the next one: only those that this process
+        # and what it started are in, or hold open, can be the lab's.
+        left = self.spaces & (namespaces(descendants(os.getpid())) | held_open())
         return f"namespaces {left}" if left else ""

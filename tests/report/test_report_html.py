@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from report_page import Page
 from report_sample import plan, sample_history, sample_run
 
+from testbed.report.history import History, PastVerdict
 from testbed.report.records import (
     VERDICTS,
     ArtifactRecord,
@@ -112,6 +113,14 @@ def test_text_for_readers_who_see_no_picture():
     buttons = [attrs for tag, attrs in page.tags if tag == "button"]
     assert buttons
     assert "last 10 runs, newest last" in str(page.tags)
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_a_plan_that_was_only_ever_skipped_has_a_past_all_the_same(verdict):
+    past = History(past={"p": (PastVerdict(run_id="old", verdict="skip", at=0),)})
+    plans = (PlanRecord(nodeid="p", verdict=verdict),)
+    run = RunRecord(run_id="new", bench="b", lab="sim", started=0, ended=1, plans=plans)
+    assert "newest last: skip" in render(run, past)
 
 
 def test_history_tells_regressions_from_flaky_plans():

@@ -10,6 +10,7 @@ from testbed.devices.base import quote
 from testbed.devices.capabilities import Route
 from testbed.devices.linux.driver import LinuxIpDriver, arp_settings, link_settings
 from testbed.devices.linux.kernel import parse_snmp
+from testbed.devices.linux.links import parse_addresses
 from testbed.devices.platforms.frr.answers import (
     parse_rib,
     parse_routes,
@@ -193,11 +194,12 @@ class Frr(LinuxIpDriver):
 
     def _reaches(self, via: IPv4Address) -> bool:
         """Whether ``via`` is on a subnet of a port that is up."""
+        links = self._links()
         return any(
             via in address.network
-            for port in self.ports
-            for address in self.addresses(port)
-            if self.port_is_up(port)
+            for port, addresses in self._read("ip -j -4 addr", parse_addresses).items()
+            for address in addresses
+            if port in self.ports and links[port].link_up
         )
 
     def _settled(self, prefix: IPv4Network, via: IPv4Address, distance: int) -> bool:

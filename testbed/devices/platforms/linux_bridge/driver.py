@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from types import MappingProxyType
 
 from testbed.devices.base import DriverContext, quote
 from testbed.devices.capabilities import FdbEntry, VlanMode
@@ -42,6 +43,13 @@ class LinuxBridge(FdbWaits, LinuxDriver):
     """A bridge of the Linux kernel as a switch."""
 
     platform = "linux_bridge"
+    deviations = MappingProxyType(
+        {
+            "passes BPDUs": (
+                "a Linux bridge whose spanning tree is off forwards 01:80:c2:00:00:00 by design"
+            )
+        }
+    )
     least_ageing_time = LEAST_AGEING
 
     def __init__(self, context: DriverContext) -> None:

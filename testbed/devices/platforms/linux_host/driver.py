@@ -25,16 +25,20 @@ from testbed.devices.platforms.linux_host.services import (
     parse_datagrams,
     parse_sent,
     parse_transfer,
-    read_base64,
+    read_command,
+    read_file,
     stop_command,
     write_command,
 )
 from testbed.devices.platforms.linux_host.sockets import SHOW, parse_sockets
 from testbed.devices.settings import Form, Setting
 from testbed.errors import PlanError
-from testbed.timing import Duration, to_seconds
+from testbed.timing import Duration, seconds, to_seconds
 
 __all__ = ["LinuxHost"]
+
+COPY_WITHIN = seconds(300)
+"""How long a file may take by the command line: over a serial line that is 250 kilobytes."""
 
 # What plans may change, and what decides how a host answers: the rest is the machine's own.
 _SYSCTLS = (
@@ -179,13 +183,13 @@ class LinuxHost(LinuxIpDriver):
             self._context.files.put(local, remote)
         else:
             content = local if isinstance(local, bytes) else local.read_bytes()
-            self._run(write_command(remote, content))
+            self._run(write_command(remote, content), within=COPY_WITHIN)
 
     def get(self, remote: str, local: Path | None = None) -> bytes:
         """The bytes of the host's file ``remote``, also written to ``local`` where given."""
         if self._context.files is not None:
             return self._context.files.get(remote, local)
-        content = self._read(quote("base64", remote), read_base64)
+        content = self._read(read_command(remote), read_file, within=COPY_WITHIN)
         if local is not None:
             local.write_bytes(content)
         return content

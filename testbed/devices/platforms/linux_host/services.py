@@ -6,6 +6,7 @@ import base64
 import binascii
 import gzip
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -26,7 +27,8 @@ __all__ = [
     "parse_failure",
     "parse_sent",
     "parse_transfer",
-    "read_base64",
+    "read_command",
+    "read_file",
     "stop_command",
     "write_command",
 ]
@@ -94,13 +96,13 @@ def parse_transfer(text: str) -> tuple[TransferResult, TransferResult]:
 def parse_datagrams(text: str) -> tuple[Datagram, ...]:
     """The datagrams that a UDP service has received, in their order."""
     found = read_json(text, _DATAGRAMS).datagrams
-    return tuple(Datagram(source, read_base64(payload)) for source, payload in found)
+    return tuple(Datagram(source, _bytes(payload)) for source, payload in found)
 
 
 def parse_sent(text: str) -> UdpAnswer:
     """How the sending of a datagram ended."""
     sent = read_json(text, _SENT)
-    return UdpAnswer(None if sent.answer is None else read_base64(sent.answer), sent.sent)
+    return UdpAnswer(None if sent.answer is None else _bytes(sent.answer), sent.sent)
 
 
 def _program(directory: str, ask: dict[str, object]) -> str:
@@ -124,10 +126,23 @@ def write_command(path: str, content: bytes) -> str:
     return f"printf %s {packed} | base64 -d | gzip -dc > {quote(path)}"
 
 
-def read_base64(text: str) -> bytes:
-    """The bytes behind ``text``, which may be broken into lines."""
+def read_command(path: str) -> str:
+    """Prints the file ``path``, for read_file."""
+    file = quote(path)
+    return f"cat {file} > /dev/null && gzip -nc {file} | base64"
+
+
+def read_file(text: str) -> bytes:
+    """The file that read_command printed."""
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return gzip.decompress(_bytes("".join(text.split())))
+    except (OSError, EOFError, zlib.error) as error:
+        raise DeviceError(f"not the file as it was packed: {error}") from None
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise DeviceError(f"{text[:40]!r} is not in base 64") from None
 
@@ -142,26 +157,28 @@ class Agent:
     def __init__(self, name: str, run: _Run) -> None:
         self._name = name
         self._run = run
-        self._directory: str | None = None
+        self._place: str | None = None
+        self._installed = False
         self._payloads = 0
 
     def directory(self) -> str:
-        """Where the agent is and keeps what its services are; it is brought there if need be."""
-        if self._directory is None:
-            self._directory = self._install()
-        return self._directory
+        """Where the agent keeps itself and what its services are; it need not be there yet."""
+        if self._place is None:
+            base = self._run("if [ -w /run ]; then echo /run; else echo /tmp; fi").strip()
+            self._place = f"{base}/testbed-{self._name}"
+        return self._place
 
     def forget(self) -> None:
-        """The directory may be gone."""
-        self._directory = None
+        """The agent may have been removed: it is brought there again when it is needed."""
+        self._installed = False
 
     def ask(self, what: str, *, lasting: Duration = _AT_ONCE, **details: object) -> str:
         """What the agent answers to ``what``, in JSON; DeviceError where it could not do it.
 
         ``lasting`` is how long its work may take.
         """
-        directory = self.directory()
-        command = _program(directory, {"do": what, **details})
+        self._install()
+        command = _program(self.directory(), {"do": what, **details})
         answer = self._run(command, within=Duration(lasting + max(_MARGIN, DEFAULT_WITHIN)))
         failure = parse_failure(answer)
         if failure is not None:
@@ -180,18 +197,20 @@ class Agent:
 
     def upload(self, payload: bytes) -> str:
         """The path, on the host, of a new file that holds ``payload``."""
+        self._install()
         self._payloads += 1
         path = f"{self.directory()}/payload-{self._payloads}"
         self._run(write_command(path, payload))
         return path
 
-    def _install(self) -> str:
-        if self._run(f"{_PYTHON} || :").strip() == "":
+    def _install(self) -> None:
+        if self._installed:
+            return
+        if not self._run(f"{_PYTHON} || :").strip():
             raise Unsupported(
                 f"{self._name} has no python3, which its services need: apt-get install python3"
             )
-        base = self._run("if [ -w /run ]; then echo /run; else echo /tmp; fi").strip()
-        directory = f"{base}/testbed-{self._name}"
+        directory = self.directory()
         self._run(quote("mkdir", "-p", "-m", "700", directory))
-        self._run(write_command(f"{directory}/agent.py", Path(agent.__file__).readread_base64()))
-        return directory
+        self._run(write_command(f"{directory}/agent.py", Path(agent.__file__).read_bytes()))
+        self._installed = True

@@ -123,7 +123,7 @@ _MIRRORS = TypeAdapter(tuple[MirrorRow, ...])
 _FDB_HEAD = re.compile(r"\s*port\s+VLAN\s+MAC\s+Age")
 _FDB_ROW = re.compile(
     r"\s*(?P<port>[0-9]+|LOCAL)\s+(?P<vlan>[0-9]{1,4})\s+(?P<mac>[0-9a-f:]{17})"
-    r"\s+(?P<age>[0-9]{1,9}|static)\s*"
+    r"\s+(?P<age>-?[0-9]{1,10}|static)\s*"
 )
 _FLOW = re.compile(r"\s*(?P<match>.*?)\s*actions=(?P<actions>\S+)\s*")
 
@@ -158,6 +158,8 @@ def parse_fdb(text: str, names: Mapping[int, str]) -> tuple[FdbEntry, ...]:
     """The MAC table, as ``ovs-appctl fdb/show`` prints it; ``names`` has each OpenFlow port's.
 
     A port that ``names`` does not know was removed a moment ago; it keeps its number for a name.
+    An age below zero is told of an entry that was static until somebody changed the ageing time:
+    it is no longer static, and has no age.
     """
     lines = text.splitlines()
     if not lines or not _FDB_HEAD.fullmatch(lines[0].rstrip()):
@@ -171,7 +173,7 @@ def parse_fdb(text: str, names: Mapping[int, str]) -> tuple[FdbEntry, ...]:
                 port=names.get(int(port), port) if port.isdecimal() else port,
                 vlan=int(match["vlan"]),
                 static=age == "static",
-                age=None if age == "static" else seconds(int(age)),
+                age=None if age == "static" or age.startswith("-") else seconds(int(age)),
             )
         )
     return tuple(found)

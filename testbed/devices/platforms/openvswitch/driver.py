@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import MappingProxyType
 
 from testbed.devices.base import DriverContext, quote
 from testbed.devices.capabilities import FdbEntry, VlanMode
@@ -48,6 +49,13 @@ class OpenVswitch(FdbWaits, LinuxDriver):
     """
 
     platform = "openvswitch"
+    deviations = MappingProxyType(
+        {
+            "keeps entries of dead ports": (
+                "Open vSwitch keeps what it learned on a port whose link goes down, until it ages"
+            )
+        }
+    )
     least_ageing_time = LEAST_AGEING
 
     def __init__(self, context: DriverContext) -> None:
@@ -80,7 +88,7 @@ class OpenVswitch(FdbWaits, LinuxDriver):
             quote("ovs-vsctl", "set", "port", port, f"protected={value}")
             for value in (_boolean(not held), _boolean(held))
         ]
-        self._run(lines.keeping_statics(self._bridge(), port, " && ".join(once)))
+        self._run(lines.keeping_statics(self._bridge(), " && ".join(once)))
 
     def add_static(self, mac: MacAddr, port: str, vlan: int = 0) -> None:
         """Add a static entry."""

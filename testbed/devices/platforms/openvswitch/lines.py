@@ -20,8 +20,10 @@ __all__ = [
 def bridge_other_config(bridge: str, name: str, value: str | None) -> tuple[str, ...]:
     """Set or remove a key of the bridge's other_config."""
     if value is None:
-        return (quote("ovs-vsctl", "remove", "bridge", bridge, "other_config", name),)
-    return (quote("ovs-vsctl", "set", "bridge", bridge, f'other_config:{name}="{value}"'),)
+        command = quote("ovs-vsctl", "remove", "bridge", bridge, "other_config", name)
+    else:
+        command = quote("ovs-vsctl", "set", "bridge", bridge, f'other_config:{name}="{value}"')
+    return (keeping_statics(bridge, command),)
 
 
 def bridge_column(bridge: str, column: str, value: str) -> tuple[str, ...]:
@@ -37,13 +39,13 @@ def port_vlan(bridge: str, port: str, value: str) -> tuple[str, ...]:
         if not equals or column not in {"tag", "trunks", "vlan_mode"}:
             raise PlanError(f"{value!r}: expected 'tag=... trunks=... vlan_mode=...'")
         columns.append(f"{column}=[{held}]")
-    return (keeping_statics(bridge, port, quote("ovs-vsctl", "set", "port", port, *columns)),)
+    return (keeping_statics(bridge, quote("ovs-vsctl", "set", "port", port, *columns)),)
 
 
 def port_protected(bridge: str, port: str, value: str) -> tuple[str, ...]:
     """Set whether a port is kept from other protected ports."""
     command = quote("ovs-vsctl", "set", "port", port, f"protected={value}")
-    return (keeping_statics(bridge, port, command),)
+    return (keeping_statics(bridge, command),)
 
 
 def static(bridge: str, mac: str, vlan: str, port: str | None) -> tuple[str, ...]:
@@ -100,16 +102,20 @@ def mirror(bridge: str, name: str, value: str | None) -> tuple[str, ...]:
     return (remove, quote(*words))
 
 
-def keeping_statics(bridge: str, port: str, command: str) -> str:
-    """``command``, with the static entries of ``port`` put back after it.
+def keeping_statics(bridge: str, command: str) -> str:
+    """``command``, with the static entries of the MAC table put back after it.
 
-    Open vSwitch forgets every entry of a port, static ones too, when the port's VLANs change.
+    Open vSwitch forgets every entry of a port, static ones too, when the port's VLANs change, and
+    makes static entries dynamic ones, of any age, when the ageing time changes.
     """
-    number = quote("ovs-vsctl", "get", "interface", port, "ofport")
     show = quote("ovs-appctl", "fdb/show", bridge)
-    add = quote("ovs-appctl", "fdb/add", bridge, port)
-    row = r"^ *$n  *\([0-9]*\)  *\([0-9a-f:]*\)  *static *\$"
+    row = r"s/^ *\([0-9]*\)  *\([0-9]*\)  *\([0-9a-f:]*\)  *static *$/\1 \2 \3/p"
+    take = f"{show} | sed -n {quote(row)}"
+    names = 'ovs-vsctl --bare --columns=name find interface "ofport=$n"'
+    add = f'{quote("ovs-appctl", "fdb/add", bridge)} "$p" "$v" "$m"'
     return (
-        f'(n=$({number}) || exit 1; s=$({show} | sed -n "s/{row}/\\1 \\2/p"); {command} || exit 1; '
-        f'[ -z "$s" ] || printf \'%s\\n\' "$s" | while read -r v m; do {add} $v $m || exit 1; done)'
+        f'(s=$({take}); {command} || exit 1; [ -z "$s" ] || '
+        "printf '%s\\n' \"$s\" | while read -r n v m; do "
+        f"for p in $({names}); do "
+        f'[ "$(ovs-vsctl port-to-br "$p")" != {quote(bridge)} ] || {add} || exit 1; done; done)'
     )

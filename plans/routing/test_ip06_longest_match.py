@@ -1,0 +1,106 @@
+"""Of the routes that match a packet, the one with the longest prefix decides.
+
+A default route, a /17, a /24, a /25 and a /32, each inside the last, lead to two next hops by turns, and
+are configured out of order. Packets to both edges of every prefix take the route of the longest
+one that holds them, to that next hop's MAC address and nowhere else (RFC 1812 5.2.4.3). Packets
+from or to 127.0.0.0/8 take none: loopback is never on the wire (RFC 1812 5.3.7, RFC 1122 3.2.1.3).
+"""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from testbed import Bench, EthFrame, IPv4Packet, Topology, compose, drill, faults, match
+
+MARK = b"IP-06 "
+
+ROUTES = {  # in the order in which they are configured
+    "198.19.200.0/24": "b",
+    "0.0.0.0/0": "b",
+    "198.19.200.200/32": "b",
+    "198.19.128.0/17": "c",
+    "198.19.200.128/25": "c",
+}
+
+ROUTED = {
+    "b": (
+        "203.0.113.9",
+        "198.19.127.255",
+        "198.19.200.0",
+        "198.19.200.127",
+        "198.19.200.200",
+    ),
+    "c": (
+        "198.19.128.0",
+        "198.19.199.255",
+        "198.19.201.0",
+        "198.19.255.255",
+        "198.19.200.128",
+        "198.19.200.199",
+        "198.19.200.201",
+        "198.19.200.255",
+    ),
+}
+
+LOOPBACK = ("127.0.0.1", "127.0.0.53", "127.255.255.254")
+
+
+def consults_first(prefix: str, leaf: str) -> Callable[[Bench], None]:
+    """The route to ``prefix`` by ``leaf`` is looked at before all others."""
+
+    def fault(bench: Bench) -> None:
+        bench.sabotage("dut").run(
+            f"ip route add {prefix} via {bench.bring_up_network()[leaf].ip} table 77",
+            "ip rule add pref 77 lookup 77",
+            undo=(
+                "ip rule del pref 77 2>/dev/null || true",
+                "ip route flush table 77 2>/dev/null || true",
+            ),
+        )
+
+    return fault
+
+
+@pytest.mark.behaviour("IP-06", clause="RFC 1812 5.2.4.3")
+@pytest.mark.topology(Topology.star("dut:router", "a", "b", "c"))
+@drill(
+    "first match wins",
+    consults_first("198.19.200.0/24", "b"),
+    caught=r"c--dut: expect 1 of .*dst=198.19.200.128",
+)
+@drill(
+    "last match wins",
+    consults_first("198.19.200.128/25", "c"),
+    caught=r"b--dut: expect 1 of .*dst=198.19.200.200",
+)
+@drill(
+    "lets loopback out",
+    faults.sysctl("net.ipv4.conf.all.route_localnet", "1"),
+    caught="--dut: expect none: .*127",
+)
+def test_longest_prefix_decides(bench: Bench) -> None:
+    net, dut = bench.bring_up_network(), bench.router("dut")
+    a = net["a"]
+    for prefix, leaf in ROUTES.items():
+        dut.add_route(IPv4Network(prefix), net[leaf].ip)
+
+    with bench.capture() as seen:
+        for address in (*ROUTED["b"], *ROUTED["c"], *LOOPBACK):
+            packet = IPv4Packet(a.ip, IPv4Address(address), payload=MARK)
+            bench.nic("a").inject(compose(EthFrame(a.gateway_mac, a.mac), packet, pad=True))
+        for address in LOOPBACK:
+            packet = IPv4Packet(IPv4Address(address), net["b"].ip, payload=MARK)
+            bench.nic("a").inject(compose(EthFrame(a.gateway_mac, a.mac), packet, pad=True))
+        seen.settle()
+
+    for leaf, addresses in ROUTED.items():
+        frame = match.eth(src=net.at("dut", f"{leaf}--dut").mac, dst=net[leaf].mac)
+        for address in addresses:
+            packet = match.ipv4(src=a.ip, dst=address, ttl=63, payload=MARK)
+            seen.at(f"{leaf}--dut").expect_count(frame & packet, 1)
+    for leaf, addresses in ROUTED.items():
+        at_leaf = seen.at(f"{leaf}--dut")
+        at_leaf.expect_none(match.ipv4(src="127.0.0.0/8") | match.ipv4(dst="127.0.0.0/8"))
+        at_leaf.expect_count(match.containing(MARK), len(addresses))
+    seen.at("a--dut").expect_none(match.ipv4())

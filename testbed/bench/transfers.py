@@ -1,0 +1,87 @@
+"""A TCP connection between two hosts of a plan that carries known bytes both ways."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from testbed.capture import PointView, tcpflow
+from testbed.devices.capabilities import Flow, Host, TransferResult
+from testbed.errors import DeviceError, ExpectationFailed
+from testbed.timing import Duration, format_duration
+from testbed.wire import TcpFlags
+
+__all__ = ["Transfer", "seeded", "start_transfer"]
+
+
+def seeded(size: int, seed: int) -> bytes:
+    """The bytes that a host's service sends for ``seed``: SHAKE128 of the seed as 8 bytes."""
+    return hashlib.shake_128(seed.to_bytes(8, "big")).digest(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One connection: ``up`` are the bytes that its client sends, ``down`` those of its server."""
+
+    client: Host
+    server: Host
+    port: int
+    up: bytes
+    down: bytes
+
+    def flow(self, view: PointView) -> tcpflow.Connection:
+        """The connection where ``view`` looks, both directions; ExpectationFailed if none began.
+
+        Remains of an earlier connection between the same ports are left out: they have no SYN.
+        """
+        every = tcpflow.connections(view.both)
+        mine = [
+            each
+            for each in every
+            if each.server.port == self.port and each.up[0].tcp.flags & TcpFlags.SYN
+        ]
+        if not mine:
+            raise ExpectationFailed(
+                f"{view.point}: {self.client.name} opened no connection to port {self.port}"
+            )
+        return mine[-1]
+
+    def expect_intact(self, within: Duration) -> None:
+        """Wait until both hosts have finished; ExpectationFailed unless each has every byte."""
+        sides = (("client", self.client, self.down), ("server", self.server, self.up))
+        for role, host, expected in sides:
+            where = f"{host.name}, {role} of port {self.port}"
+            sent, received = self._result(role, host, within)
+            for way, result in (("sending", sent), ("receiving", received)):
+                if result.error is not None:
+                    raise ExpectationFailed(
+                        f"{where}: {way} ended with {result.error} after {result.octets} octets"
+                    )
+            if received.octets != len(expected):
+                raise ExpectationFailed(
+                    f"{where}: received {received.octets} octets, the peer sent {len(expected)}"
+                )
+            if received.sha256 != hashlib.sha256(expected).hexdigest():
+                raise ExpectationFailed(
+                    f"{where}: received {received.octets} octets, but not those that the peer sent"
+                )
+
+    def _result(self, role: str, host: Host, within: Duration) -> tuple[TransferResult, ...]:
+        try:
+            return host.tcp_result(role, self.port, within=within)
+        except DeviceError as error:
+            if "ETIMEDOUT" not in str(error):
+                raise
+            raise ExpectationFailed(
+                f"{host.name}, {role} of port {self.port}: the transfer has not ended within "
+                f"{format_duration(within)}: {error}"
+            ) from error
+
+
+def start_transfer(
+    client: Host, server: Host, to: str, port: int, *, up: int, down: int, flow: Flow | None
+) -> Transfer:
+    """Let ``server`` listen and ``client`` connect to it; each sends bytes that are known."""
+    server.tcp_serve(port, send=down, seed=port)
+    client.tcp_connect(to, port, send=up, seed=port + (1 << 16), flow=flow)
+    return Transfer(client, server, port, seeded(up, port + (1 << 16)), seeded(down, port))
