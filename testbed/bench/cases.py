@@ -9,6 +9,7 @@ import pytest
 from testbed.bench.drill import Drill
 from testbed.bench.placement import Placement, find_placements
 from testbed.bench.topology import Topology
+from testbed.devices.registry import PLATFORMS
 from testbed.errors import PlanError
 from testbed.inventory import Bench as BenchFile
 
@@ -72,23 +73,38 @@ def read_marks(definition: pytest.Item | pytest.Function) -> Marked:
     shape = topology.args[0] if topology and topology.args else None
     if topology and not isinstance(shape, Topology):
         raise PlanError(f"topology({shape!r}): expected a Topology, such as Topology.star('dut')")
+    row = behaviour.args[0] if behaviour and behaviour.args else None
+    if behaviour and (not isinstance(row, str) or behaviour.kwargs.keys() - {"clause"}):
+        raise PlanError('behaviour(...): expected a row and its clause: "SW-02", clause="..."')
+    drills = tuple(mark.args[0] if mark.args else None for mark in definition.iter_markers("drill"))
+    for drill in drills:
+        if not isinstance(drill, Drill):
+            raise PlanError(f"pytest.mark.drill({drill!r}): write drills with testbed.drill(...)")
+        strange = drill.faults.keys() - PLATFORMS.keys() - {"any"}
+        if strange:
+            raise PlanError(
+                f"drill {drill.name!r}: no platform {', '.join(sorted(strange))}; "
+                f"there are {', '.join(PLATFORMS)}"
+            )
     function = getattr(definition, "function", None)
     module = getattr(definition, "module", None)
     doc = getattr(function, "__doc__", None) or getattr(module, "__doc__", None) or ""
     return Marked(
-        behaviour=str(behaviour.args[0]) if behaviour and behaviour.args else "",
+        behaviour=row or "",
         clause=str(behaviour.kwargs.get("clause", "")) if behaviour else "",
         topology=shape,
         needs=needs,
-        drills=tuple(mark.args[0] for mark in definition.iter_markers("drill")),
+        drills=drills,
         doc=doc,
     )
 
 
 def cases_for(marked: Marked, bench: BenchFile, *, drill: bool) -> tuple[list[Case], str]:
-    """The cases of a plan on ``bench``, or none and the reason."""
+    """The cases of a plan on ``bench``, or none and the reason; PlanError without a topology."""
     if marked.topology is None:
-        return [], "the plan has no topology marker: @pytest.mark.topology(Topology.star(...))"
+        raise PlanError(
+            "a plan that uses bench says what it needs: @pytest.mark.topology(Topology.star(...))"
+        )
     placements = find_placements(marked.topology, bench)
     if not placements:
         return [], f"bench {bench.bench} has nowhere to put {marked.topology}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from testbed.errors import ExpectationFailed, PlanError
+from testbed.errors import PlanError
 
 if TYPE_CHECKING:
     from testbed.bench.bench import Bench
@@ -29,6 +29,14 @@ class Drill:
     faults: Mapping[str, Callable[[Bench], None]]
     caught: str
 
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.caught)
+        except re.error as error:
+            raise PlanError(
+                f"drill {self.name!r}: caught={self.caught!r} is no regular expression: {error}"
+            ) from None
+
     def fault_for(self, platforms: set[str]) -> Callable[[Bench], None] | None:
         """How to make one of ``platforms`` wrong; None where nobody knows how."""
         for platform, fault in self.faults.items():
@@ -43,7 +51,7 @@ class Drill:
             raise PlanError(f"drill {self.name!r} does not know how to break {bench.placement}")
         fault(bench)
 
-    def judge(self, failure: ExpectationFailed) -> None:
+    def judge(self, failure: BaseException) -> None:
         """Accept ``failure`` as this defect's, or raise PlanError."""
         if not re.search(self.caught, str(failure)):
             raise PlanError(

@@ -70,20 +70,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One case for each device that can be under test, and in a drill for each defect."""
-    if "bench_case" not in metafunc.fixturenames:
-        return
     run = metafunc.config.stash.get(RUN, None)
+    wanted = "bench_case" in metafunc.fixturenames
+    if run is None and not wanted:
+        return
     reason = "no bench: say --bench FILE, such as --bench inventory/virtual.yaml"
     cases: list[Case] = []
     if run is not None:
         from testbed.bench.cases import cases_for, read_marks  # noqa: PLC0415
 
         try:
-            cases, reason = cases_for(
-                read_marks(metafunc.definition), run.file, drill=run.options.drill
-            )
+            marked = read_marks(metafunc.definition)
+            if wanted:
+                cases, reason = cases_for(marked, run.file, drill=run.options.drill)
         except PlanError as error:
-            raise pytest.UsageError(f"{metafunc.definition.nodeid}: {error}") from None
+            where = metafunc.definition.nodeid
+            raise pytest.Collector.CollectError(f"{where}: {error}") from None
+    if not wanted:
+        return
     params = [pytest.param(case, id=case.id) for case in cases]
     skipped = pytest.param(None, id="no bench", marks=pytest.mark.skip(reason=reason))
     metafunc.parametrize("bench_case", params or [skipped], indirect=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,14 +36,21 @@ class Options:
             given = config.getoption(name)
             return config.getini(name) if given is None else given
 
-        bench = value("bench")
+        def path(name: str) -> Path | None:
+            """A path of the command line is relative to here, one of the ini file to that file."""
+            given = value(name)
+            beside = config.inipath.parent if config.inipath else Path()
+            is_ini = config.getoption(name) is None and config.getini(name)
+            base = Path(os.path.relpath(beside)) if is_ini and given else Path()
+            return base / str(given) if given else None
+
         when = value("bench_capture")
         if when not in ("always", "failed", "never"):
             raise pytest.UsageError(f"bench_capture is {when!r}, expected always, failed or never")
         return cls(
-            bench=Path(str(bench)) if bench else None,
+            bench=path("bench"),
             capture=when,
-            artifacts=Path(str(value("bench_artifacts"))),
+            artifacts=path("bench_artifacts") or Path("reports"),
             keep_config=bool(value("bench_keep_config")),
             drill=bool(config.getoption("bench_drill")),
             prove=bool(value("bench_prove")),
@@ -100,8 +108,8 @@ def add_options(parser: pytest.Parser) -> None:
         default=False,
         help="tell plans by their rows and sentences, as testbed run does; use it with -q",
     )
-    parser.addini("bench", "the bench file to run the plans on", default="")
+    parser.addini("bench", "the bench file to run the plans on, from the ini file", default="")
     parser.addini("bench_capture", "always, failed or never", default="always")
-    parser.addini("bench_artifacts", "where reports and captures go", default="reports")
+    parser.addini("bench_artifacts", "where reports and captures go", default="")
     parser.addini("bench_keep_config", "leave plans' changes in place", type="bool", default=False)
     parser.addini("bench_prove", "prove the cabling first", type="bool", default=True)

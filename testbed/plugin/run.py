@@ -6,7 +6,7 @@ import contextlib
 import platform
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from testbed.bench.cases import Case
 from testbed.bench.session import BenchSession
 from testbed.bench.state import state_directory
 from testbed.capture import write_pcapng
-from testbed.errors import BenchError, TestbedError
+from testbed.errors import BenchError, PlanError
 from testbed.inventory import Bench as BenchFile
 from testbed.plugin.options import Options
 from testbed.plugin.stories import Story, bench_records, tell
@@ -39,7 +39,6 @@ class Run:
     session: BenchSession | None = None
     report: Path | None = None
     result: RunRecord | None = None
-    failed_to_open: TestbedError | None = None
 
     @property
     def run_id(self) -> str:
@@ -61,15 +60,25 @@ class Run:
             say=self.say,
         )
         self.started = int(datetime.now(UTC).timestamp() * 1e9)
+        try:
+            self.options.artifacts.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PlanError(
+                f"cannot write reports to {self.options.artifacts}: {error.strerror}"
+            ) from error
         self.session.open()
+        for name, version_of in self.session.versions.items():
+            self.say(f"{name}: {version_of}")
 
     def close(self) -> None:
-        """Put everything back, then write the report."""
+        """Put everything back, then write the report, whatever went wrong before."""
         if self.session is None:
             return
         ended = int(datetime.now(UTC).timestamp() * 1e9)
-        self.session.close()
-        self._write(ended)
+        try:
+            self.session.close()
+        finally:
+            self._write(ended)
 
     @contextmanager
     def plan(self, story: Story, case: Case, source: Callable[[], str | None]) -> Iterator[Bench]:
@@ -82,28 +91,36 @@ class Run:
         if self.options.capture != "never":
             bench.trace.path = str(self.directory / capture)
         story.bench = bench
-        try:
-            if case.drill is not None:
-                case.drill.sabotage(bench)
-            yield bench
-        finally:
-            bench.finish()
-            failures = [] if self.options.keep_config else session.undo_since(mark)
-            if case.drill is not None:
-                # A defect may leave more behind than its undo knows of.
-                session.restore(case.placement.nodes.values())
+
+        def tell() -> None:
             story.console = session.console.lines[lines:]
             story.changes = [e for e in session.journal.entries if e.change and e.number >= mark]
             if self._keeps_capture(story):
                 story.capture = self._save(bench, capture)
-        if failures:
-            raise BenchError("not everything could be put back:\n  " + "\n  ".join(failures))
+
+        # Each of these is done, last first, also where another one fails.
+        with ExitStack() as ending:
+            ending.callback(tell)
+            if not self.options.keep_config:
+                ending.callback(self._put_back, session, mark, case)
+            ending.callback(bench.finish)
+            if case.drill is not None:
+                case.drill.sabotage(bench)
+            yield bench
 
     def record(self, story: Story) -> PlanRecord:
         """Write down how a plan ended."""
         record = tell(story)
         self.records.append(record)
         return record
+
+    def _put_back(self, session: BenchSession, mark: int, case: Case) -> None:
+        failures = session.undo_since(mark)
+        if failures:
+            raise BenchError("not everything could be put back:\n  " + "\n  ".join(failures))
+        if case.drill is not None:
+            # A defect may leave more behind than its undo knows of.
+            session.restore(case.placement.nodes.values())
 
     def _held(self) -> BenchSession:
         if self.session is None:
@@ -112,7 +129,8 @@ class Run:
 
     def _keeps_capture(self, story: Story) -> bool:
         when = self.options.capture
-        return when == "always" or (when == "failed" and story.verdict in ("fail", "error"))
+        wrong = story.verdict in ("fail", "error", "drill-missed")
+        return when == "always" or (when == "failed" and wrong)
 
     def _save(self, bench: Bench, relative: Path) -> Path:
         path = self.directory / relative

@@ -1,0 +1,198 @@
+"""Ten segments in flight, four lost: the receiver reports the holes, the sender fills just those.
+
+Both SYNs permit SACK. Every ACK that leaves a hole carries blocks (kind 5) of bytes that did come
+above it, the block of the segment that provoked it first, no more than 4, or 3 beside timestamps,
+and all of them where they fit (RFC 2018 3, 4). The sender resends exactly the four, each once (RFC
+6675 5). A segment that comes twice is reported as a duplicate (RFC 2883 4), and nothing is resent.
+The bytes arrive intact.
+
+Ten full segments are the initial window (RFC 6928). Congestion control is Reno's, so that they
+leave at once and unpaced, and the path is long (50 ms) compared to what a busy machine adds to it.
+"""
+
+from typing import NamedTuple
+
+import pytest
+
+from testbed import (
+    Bench,
+    Capture,
+    Delay,
+    Drop,
+    Duplicate,
+    ExpectationFailed,
+    Nth,
+    TcpFlags,
+    Topology,
+    Transfer,
+    drill,
+    faults,
+    match,
+    milliseconds,
+    seconds,
+    tcpflow,
+)
+
+PORT = 5114
+SEGMENTS = 10
+LOST = (2, 4, 6, 8)
+TWICE = 5
+LATENCY = milliseconds(25)
+DATA = match.tcp(dst_port=PORT, longer_than=0)
+INPUT = "type filter hook input priority 0;"
+Range = tuple[int, int]
+
+
+@pytest.mark.behaviour("TC-14", clause="RFC 2018 4, RFC 6675 5")
+@pytest.mark.topology(Topology.chain("client:host", "wire:box", "server:host"))
+@drill(
+    "resends all",
+    faults.nft(INPUT, f"tcp sport {PORT} reset tcp option sack", role="client"),
+    caught="client resent .* not lost",
+)
+@drill(
+    "does not agree to SACK",
+    faults.sysctl("net.ipv4.tcp_sack", "0", role="server"),
+    caught=r"wire--server: expect tcp\(.*SYN\+ACK, sack_permitted=True\): it did not come",
+)
+@drill(
+    "reports no holes",
+    faults.nft(
+        "type filter hook output priority 0;",
+        f"tcp sport {PORT} reset tcp option sack",
+        role="server",
+    ),
+    caught="server's #.* reports no blocks",
+)
+@drill(
+    "reports no duplicates",
+    faults.sysctl("net.ipv4.tcp_dsack", "0", role="server"),
+    caught="came twice",
+)
+def test_only_the_holes_are_filled(bench: Bench) -> None:
+    bench.bring_up_network()
+    client, box = bench.host("client"), bench.box("wire")
+    client.set_sysctl("net.ipv4.tcp_congestion_control", "reno")
+    box.toward("server").add(Delay(LATENCY))
+    box.toward("client").add(Delay(LATENCY))
+
+    for timestamps in (True, False):
+        client.set_sysctl("net.ipv4.tcp_timestamps", str(int(timestamps)))
+        with (
+            bench.capture("client--wire", "wire--server") as seen,
+            box.toward("server").impaired(Drop(Nth(*LOST, matching=DATA))),
+        ):
+            flight = ten_segments(bench, seen, timestamps=timestamps)
+        expect_reports(flight.transfer.flow(seen.at("wire--server")), 3 if timestamps else 4)
+        holes = [flight.sent[turn - 1] for turn in LOST]
+        expect_resent(flight.transfer.flow(seen.at("client--wire")), holes)
+
+    with (
+        bench.capture("client--wire", "wire--server") as seen,
+        box.toward("server").impaired(Duplicate(Nth(TWICE, matching=DATA))),
+    ):
+        flight = ten_segments(bench, seen, timestamps=False)
+    expect_resent(flight.transfer.flow(seen.at("client--wire")), [])
+    twice = flight.sent[TWICE - 1]
+    answers = flight.transfer.flow(seen.at("wire--server")).down
+    if not any(each.sack[:1] == (twice,) and twice[1] <= (each.ack or 0) for each in answers):
+        raise ExpectationFailed(
+            f"wire--server: {span(twice)} came twice, and no ACK of the server says so"
+        )
+
+
+class Flight(NamedTuple):
+    """A transfer of ten segments, and what each of them carried when it was first sent."""
+
+    transfer: Transfer
+    sent: list[Range]
+
+
+def ten_segments(bench: Bench, seen: Capture, *, timestamps: bool) -> Flight:
+    """Send ten full segments at once; wait until all has arrived."""
+    places = [(role, bench.port(role, toward="wire")) for role in ("client", "server")]
+    mtu = min(bench.host(role).mtu(port) for role, port in places)
+    size = mtu - (52 if timestamps else 40)  # less IP, TCP, and the timestamps with their padding
+    transfer = bench.transfer("client", "server", port=PORT, up=SEGMENTS * size)
+    seen.wait_for("client--wire", match.tcp(flags="SYN", dst_port=PORT, sack_permitted=True))
+    seen.wait_for("wire--server", match.tcp(flags="SYN+ACK", src_port=PORT, sack_permitted=True))
+    transfer.expect_intact(within=seconds(5))
+    flow = transfer.flow(seen.at("client--wire"))
+    first_ack = next(each.number for each in flow.down if (each.ack or 0) > 1)
+    sent = [(each.seq, each.end) for each in flow.up if each.payload and each.number < first_ack]
+    if sent != [(1 + turn * size, 1 + (turn + 1) * size) for turn in range(SEGMENTS)]:
+        raise ExpectationFailed(
+            f"client--wire: the client sent {', '.join(map(span, sent))} before the first ACK, "
+            f"expected {SEGMENTS} segments of {size} bytes"
+        )
+    return Flight(transfer, sent)
+
+
+def expect_resent(flow: tcpflow.Connection, holes: list[Range]) -> None:
+    """The client sent just these again, each once."""
+    again = [(each.segment.seq, each.segment.end) for each in tcpflow.retransmissions(flow.up)]
+    wrong = [span(each) for each in again if each not in holes or again.count(each) > 1]
+    if wrong:
+        raise ExpectationFailed(
+            f"client--wire: the client resent {', '.join(wrong)}, which was not lost or had been "
+            f"resent; lost: {', '.join(map(span, holes)) or 'nothing'}"
+        )
+    missing = [span(each) for each in holes if each not in again]
+    if missing:
+        raise ExpectationFailed(
+            f"client--wire: {', '.join(missing)} was lost and the client did not resend it"
+        )
+
+
+def expect_reports(flow: tcpflow.Connection, limit: int) -> None:
+    """Every ACK of the server tells what had come when it was sent, in ``limit`` blocks at most.
+
+    A segment that the server has not looked at yet may be on its cable already, so an ACK may
+    tell of the past, but never of what the ACKs before it had left behind.
+    """
+    came = [each for each in flow.up if each.tcp.span]
+    known = 0
+    for answer in flow.down:
+        if answer.ack is None or answer.tcp.flags & TcpFlags.SYN:
+            continue
+        last = sum(each.number < answer.number for each in came)
+        fits = (count for count in range(known, last + 1) if tells(answer, came[:count], limit))
+        found = next(fits, None)
+        if found is None:
+            done, islands = holdings(came[:last])
+            raise ExpectationFailed(
+                f"wire--server: the server's #{answer.number} acks {answer.ack} and reports "
+                f"{', '.join(map(span, answer.sack)) or 'no blocks'}; {done} was next, and of "
+                f"what had come above it, {', '.join(map(span, islands)) or 'nothing'}, it must "
+                f"report {min(limit, len(islands))}, the latest first"
+            )
+        known = found
+
+
+def tells(answer: tcpflow.FlowSegment, came: list[tcpflow.FlowSegment], limit: int) -> bool:
+    """Whether an ACK is what the last of these segments must provoke."""
+    done, islands = holdings(came)
+    if answer.ack != done or not set(answer.sack) <= set(islands):
+        return False
+    if len(set(answer.sack)) != min(limit, len(islands)):
+        return False
+    above = bool(came) and came[-1].seq >= done
+    return not above or answer.sack[0][0] <= came[-1].seq < answer.sack[0][1]
+
+
+def holdings(came: list[tcpflow.FlowSegment]) -> tuple[int, list[Range]]:
+    """The next number after what has come without a hole, and the ranges above it."""
+    done, islands = 1, list[Range]()
+    for start, end in sorted((each.seq, each.end) for each in came):
+        if start <= done:
+            done = max(done, end)
+        elif islands and start <= islands[-1][1]:
+            islands[-1] = (islands[-1][0], max(end, islands[-1][1]))
+        else:
+            islands.append((start, end))
+    return done, islands
+
+
+def span(numbers: Range) -> str:
+    """A range for people; the end is the number after it, as in a SACK block."""
+    return f"{numbers[0]}..{numbers[1]}"
