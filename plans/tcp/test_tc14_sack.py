@@ -7,7 +7,7 @@ and all of them where they fit (RFC 2018 3, 4). The sender resends exactly the f
 The bytes arrive intact.
 
 Ten full segments are the initial window (RFC 6928). Congestion control is Reno's, so that they
-leave at once and unpaced, and the path is long (50 ms) compared to what a busy machine adds to it.
+leave at once and unpaced, and the path is long (80 ms) compared to what a busy machine adds to it.
 """
 
 from typing import NamedTuple
@@ -37,7 +37,7 @@ PORT = 5114
 SEGMENTS = 10
 LOST = (2, 4, 6, 8)
 TWICE = 5
-LATENCY = milliseconds(25)
+LATENCY = milliseconds(40)
 DATA = match.tcp(dst_port=PORT, longer_than=0)
 INPUT = "type filter hook input priority 0;"
 Range = tuple[int, int]
@@ -172,12 +172,14 @@ def expect_reports(flow: tcpflow.Connection, limit: int) -> None:
 def tells(answer: tcpflow.FlowSegment, came: list[tcpflow.FlowSegment], limit: int) -> bool:
     """Whether an ACK is what the last of these segments must provoke."""
     done, islands = holdings(came)
-    if answer.ack != done or not set(answer.sack) <= set(islands):
+    blocks, last = list(answer.sack), (came[-1].seq, came[-1].end) if came else (0, 0)
+    if blocks[:1] == [last] and holdings(came[:-1]) == (done, islands):
+        del blocks[0]  # it came a second time
+        limit -= 1
+    elif last[0] >= done and not (blocks and blocks[0][0] <= last[0] < blocks[0][1]):
         return False
-    if len(set(answer.sack)) != min(limit, len(islands)):
-        return False
-    above = bool(came) and came[-1].seq >= done
-    return not above or answer.sack[0][0] <= came[-1].seq < answer.sack[0][1]
+    inside = set(blocks) <= set(islands)
+    return answer.ack == done and inside and len(set(blocks)) == min(limit, len(islands))
 
 
 def holdings(came: list[tcpflow.FlowSegment]) -> tuple[int, list[Range]]:

@@ -17,7 +17,7 @@ from testbed.bench.roles import Roles
 from testbed.bench.sabotage import Sabotage
 from testbed.bench.session import BenchSession
 from testbed.bench.topology import Kind
-from testbed.bench.transfers import Transfer, start_transfer
+from testbed.bench.transfers import Transfer
 from testbed.capture import ArpProbe, Point, Trace, recogniser
 from testbed.devices.capabilities import Flow
 from testbed.errors import ExpectationFailed, PlanError, Unsupported
@@ -128,14 +128,16 @@ class Bench(Roles):
         up: int = 0,
         down: int = 0,
         flow: Flow | None = None,
+        server_flow: Flow | None = None,
     ) -> Transfer:
         """Start a TCP connection that carries ``up`` bytes from its client, ``down`` back to it.
 
-        The server closes when the client has; ``flow`` is how the client sends. Returns at once.
+        The server closes when the client has; ``flow`` is how the client behaves. Returns at once.
         """
         address = str(self.bring_up_network()[server].ip)
-        hosts = self.host(client), self.host(server)
-        return start_transfer(*hosts, address, port, up=up, down=down, flow=flow)
+        transfer = Transfer.of(self.host(client), self.host(server), port, up=up, down=down)
+        transfer.start(address, flow, server_flow)
+        return transfer
 
     def wait_until(
         self, condition: Callable[[], bool], within: Duration, what: str = "the condition"

@@ -76,16 +76,6 @@ def read_marks(definition: pytest.Item | pytest.Function) -> Marked:
     row = behaviour.args[0] if behaviour and behaviour.args else None
     if behaviour and (not isinstance(row, str) or behaviour.kwargs.keys() - {"clause"}):
         raise PlanError('behaviour(...): expected a row and its clause: "SW-02", clause="..."')
-    drills = tuple(mark.args[0] if mark.args else None for mark in definition.iter_markers("drill"))
-    for drill in drills:
-        if not isinstance(drill, Drill):
-            raise PlanError(f"pytest.mark.drill({drill!r}): write drills with testbed.drill(...)")
-        strange = drill.faults.keys() - PLATFORMS.keys() - {"any"}
-        if strange:
-            raise PlanError(
-                f"drill {drill.name!r}: no platform {', '.join(sorted(strange))}; "
-                f"there are {', '.join(PLATFORMS)}"
-            )
     function = getattr(definition, "function", None)
     module = getattr(definition, "module", None)
     doc = getattr(function, "__doc__", None) or getattr(module, "__doc__", None) or ""
@@ -94,9 +84,22 @@ def read_marks(definition: pytest.Item | pytest.Function) -> Marked:
         clause=str(behaviour.kwargs.get("clause", "")) if behaviour else "",
         topology=shape,
         needs=needs,
-        drills=drills,
+        drills=tuple(_drill(mark) for mark in definition.iter_markers("drill")),
         doc=doc,
     )
+
+
+def _drill(mark: pytest.Mark) -> Drill:
+    drill = mark.args[0] if mark.args else None
+    if not isinstance(drill, Drill):
+        raise PlanError(f"pytest.mark.drill({drill!r}): write drills with testbed.drill(...)")
+    strange = drill.faults.keys() - PLATFORMS.keys() - {"any"}
+    if strange:
+        raise PlanError(
+            f"drill {drill.name!r}: no platform {', '.join(sorted(strange))}; "
+            f"there are {', '.join(PLATFORMS)}"
+        )
+    return drill
 
 
 def cases_for(marked: Marked, bench: BenchFile, *, drill: bool) -> tuple[list[Case], str]:

@@ -6,6 +6,7 @@ the broken device toward that node of the topology, ``{bridge}`` for a software 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from testbed.errors import PlanError
 if TYPE_CHECKING:
     from testbed.bench.bench import Bench
 
-__all__ = ["all_of", "bridge_port", "nft", "ovs_flow", "repeatedly", "shell", "sysctl"]
+__all__ = ["all_of", "bridge_port", "nft", "ovs_flow", "program", "repeatedly", "shell", "sysctl"]
 
 Fault = Callable[["Bench"], None]
 
@@ -25,6 +26,8 @@ BRIDGES = {
 }
 
 NFT_TABLE = "testbed_fault"
+
+PROGRAM = "/run/testbed_fault"
 
 
 def _fill(bench: Bench, role: str, command: str) -> str:
@@ -116,6 +119,26 @@ def sysctl(name: str, value: str, *, role: str = "dut") -> Fault:
         )
 
     return fault
+
+
+def program(source: str, *toward: str, role: str = "dut") -> Fault:
+    """Run a Python program on the device in the background until the drill ends.
+
+    For what no setting of a software device can do wrong. Its arguments are the names of the ports
+    toward these nodes, and it prints a line once it is at work. Standard library only.
+    """
+    encoded = base64.b64encode(source.encode()).decode()
+    ports = " ".join(f"{{{node}}}" for node in toward)
+    return shell(
+        f"echo {encoded} | base64 -d >{PROGRAM}.py; rm -f {PROGRAM}.said; mkfifo {PROGRAM}.said",
+        f"setsid python3 {PROGRAM}.py {ports} <&- >{PROGRAM}.said 2>{PROGRAM}.log & "
+        f"echo $! >{PROGRAM}.pid; read -r said <{PROGRAM}.said || {{{{ cat {PROGRAM}.log; false; }}}}",
+        undo=(
+            f"kill $(cat {PROGRAM}.pid) 2>/dev/null || true",
+            f"rm -f {PROGRAM}.py {PROGRAM}.said {PROGRAM}.log {PROGRAM}.pid",
+        ),
+        role=role,
+    )
 
 
 def all_of(*faults: Fault) -> Fault:

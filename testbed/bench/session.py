@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from testbed.bench.journal import Entry, Journal
 from testbed.bench.lease import Lease
@@ -151,8 +150,8 @@ class BenchSession:
             raise BenchError(
                 "what an earlier run changed could not be undone:\n  "
                 + "\n  ".join(failures)
-                + "\nMend the devices, then: testbed bench recover. Where they are as they should be, "
-                f"remove {journal_file(self.file)}"
+                + "\nMend the devices, then: testbed bench recover. Where they are as they should "
+                f"be, remove {journal_file(self.file)}"
             )
 
     def _refuse_miswired(self) -> None:

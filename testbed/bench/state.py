@@ -43,7 +43,7 @@ def journal_file(bench: Bench) -> Path:
     return state_file("journals", f"{bench.bench}-{digest}", ".jsonl")
 
 
-def _closed(directory: Path, why: str) -> LabError:
+def _closed(directory: Path, why: str | None) -> LabError:
     return LabError(
         f"cannot keep leases and journals in {directory}: {why}. Name another place: "
         "TESTBED_STATE=DIRECTORY"

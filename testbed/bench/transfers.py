@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Self
 
 from testbed.capture import PointView, tcpflow
 from testbed.devices.capabilities import Flow, Host, TransferResult
@@ -11,12 +12,10 @@ from testbed.errors import DeviceError, ExpectationFailed
 from testbed.timing import Duration, format_duration
 from testbed.wire import TcpFlags
 
-__all__ = ["Transfer", "seeded", "start_transfer"]
+__all__ = ["Transfer"]
 
-
-def seeded(size: int, seed: int) -> bytes:
-    """The bytes that a host's service sends for ``seed``: SHAKE128 of the seed as 8 bytes."""
-    return hashlib.shake_128(seed.to_bytes(8, "big")).digest(size)
+CLIENT_SEEDS = 1 << 16
+"""Added to the port for the client's seed, so that both sides send something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,18 @@ class Transfer:
     port: int
     up: bytes
     down: bytes
+
+    @classmethod
+    def of(cls, client: Host, server: Host, port: int, *, up: int, down: int) -> Self:
+        """A transfer of so many bytes up and down, which the port's number determines."""
+        return cls(client, server, port, _seeded(up, port + CLIENT_SEEDS), _seeded(down, port))
+
+    def start(self, to: str, client_flow: Flow | None, server_flow: Flow | None) -> None:
+        """Let the server listen, then the client connect to the address ``to``."""
+        port = self.port
+        self.server.tcp_serve(port, send=len(self.down), seed=port, flow=server_flow)
+        seed = port + CLIENT_SEEDS
+        self.client.tcp_connect(to, port, send=len(self.up), seed=seed, flow=client_flow)
 
     def flow(self, view: PointView) -> tcpflow.Connection:
         """The connection where ``view`` looks, both directions; ExpectationFailed if none began.
@@ -78,10 +89,6 @@ class Transfer:
             ) from error
 
 
-def start_transfer(
-    client: Host, server: Host, to: str, port: int, *, up: int, down: int, flow: Flow | None
-) -> Transfer:
-    """Let ``server`` listen and ``client`` connect to it; each sends bytes that are known."""
-    server.tcp_serve(port, send=down, seed=port)
-    client.tcp_connect(to, port, send=up, seed=port + (1 << 16), flow=flow)
-    return Transfer(client, server, port, seeded(up, port + (1 << 16)), seeded(down, port))
+def _seeded(size: int, seed: int) -> bytes:
+    """What a host's service sends for ``seed``: SHAKE128 (FIPS 202) of the seed as 8 bytes."""
+    return hashlib.shake_128(seed.to_bytes(8, "big")).digest(size)

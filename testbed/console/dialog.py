@@ -25,6 +25,7 @@ from testbed.console.steps import (
     ERASE_KEY,
     HINTS,
     INTERRUPT_KEY,
+    KILL_KEY,
     PROBE_KEYS,
     PROBE_WAIT,
     REWAKE,
@@ -138,17 +139,18 @@ class Dialog:
         self._screen.restart()
         self._ask(command, State.RUNNING)
 
-    def leave(self, now: Instant) -> None:
-        """Log out, or give a shell that was found logged in back as it was."""
+    def leave(self, now: Instant) -> bool:
+        """Log out, or give a found shell back as it was; False if there is nothing to wait for."""
         self._now = now
         if self._state not in _OURS or (self._found and not self._profile.enter):
             self._left()
-            return
+            return False
         if self._state is not State.READY:
             self._send(INTERRUPT_KEY, "<Ctrl-C>")
         for line in self._profile.leave:
             self._send(line + ENTER_KEY, line)
         self._enter(State.LEAVING, self._settle)
+        return True
 
     def feed(self, data: bytes, now: Instant) -> tuple[Event, ...]:
         """Take what came; what happened by it."""
@@ -303,6 +305,19 @@ class Dialog:
         elif line.rstrip().endswith("^L"):
             self._send(ERASE_KEY, "<Erase>")
             self._refuse(Sight.TYPED)
+        elif line.rstrip().endswith("^L^R"):
+            # A tty without IEXTEN, as agetty leaves it, shows nothing: what is typed must go.
+            self._screen.restart()
+            self._send(KILL_KEY, "<Ctrl-U>")
+            self._enter(State.KILLING, PROBE_WAIT)
+
+    def _judge_killed(self, line: str) -> None:
+        # ECHOKE: BS, space, BS for each column; ours were the four of "^L^R".
+        if self._screen.backspaces > 4 * 2:
+            hint = "Somebody's command was half typed; it was erased, not sent. Run again"
+            self._fail("a command prompt", hint, Sight.TYPED)
+        else:
+            self._wake(line)
 
     def _wake(self, _: str) -> None:
         self._booting = False
@@ -348,6 +363,7 @@ class Dialog:
 
     _actions: dict[Step, Callable[[Dialog, str], None]] = {  # noqa: RUF012 - a table of methods
         Step.JUDGE: _judge,
+        Step.JUDGE_KILLED: _judge_killed,
         Step.WAKE: _wake,
         Step.NAME: _name,
         Step.PASSWORD: _give_password,

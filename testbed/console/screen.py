@@ -32,6 +32,8 @@ _UNFINISHED = re.compile(
     r"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}|[\]PX^_][^\x07\x1b\n]{0,255}\x1b?|[ -/]{0,4})\Z"
 )
 
+_WRAP = re.compile(r"(.)\r(?=\1)")
+
 _NOT_PLAIN = re.compile(rb"[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n)")
 
 _NEW_ROW = frozenset("ABEFHSTdf")
@@ -39,8 +41,12 @@ _NEW_ROW = frozenset("ABEFHSTdf")
 
 
 def squeeze(text: str) -> str:
-    """``text`` without white space: an echo is compared thus, because a terminal wraps it."""
-    return "".join(text.split())
+    """``text``, a line as it arrived, without white space and without the traces of wrapping.
+
+    An echo is compared thus. Line editors wrap with a space or the next character, then a CR and
+    that character once more: the terminal's cursor then is on the next row for certain.
+    """
+    return "".join(_WRAP.sub("", text).split())
 
 
 class Screen:
@@ -61,11 +67,17 @@ class Screen:
         self._cursor: int | None = None  # None: at the end of the line
         self._length = 0
         self._tail = ""
+        self._backspaces = 0
 
     @property
     def line(self) -> str:
         """The line under way."""
         return "".join(self._pieces)
+
+    @property
+    def backspaces(self) -> int:
+        """How many backspaces came on the line under way, those at its beginning too."""
+        return self._backspaces
 
     @property
     def arrived(self) -> str:
@@ -130,8 +142,10 @@ class Screen:
         if character == "\n":
             return self._finish()
         if character == "\r":
+            self._arrived.append("\r")
             self._move(0)
         elif character == "\b":
+            self._backspaces += 1
             self._move(max(0, self._at() - 1))
         elif character not in "\x00\x07\x0e\x0f\x1b":
             self._seen += 1

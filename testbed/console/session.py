@@ -165,8 +165,7 @@ class Session:
         """Log out as well as can be: a line that is gone needs none."""
         if self._dialog.state in {State.FAILED, State.LEFT}:
             return
-        self._dialog.leave(self._clock.now())
-        if self._dialog.state is State.LEFT:
+        if not self._dialog.leave(self._clock.now()):
             return
         try:
             self._await(Left, after(self._clock.now(), LEAVE_WITHIN), LEAVE_WITHIN)

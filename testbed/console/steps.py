@@ -2,7 +2,7 @@
 
 ::
 
-    a console:  LISTENING -> PROBING -> (REPRINTING ->) WAKING -> NAMED -> AUTHENTICATING -+
+    a console:  LISTENING -> PROBING -> (REPRINTING -> (KILLING ->)) WAKING -> NAMED -> AUTHENTICATING
     a login of our own (SSH):  ENTERING --------------------------------------------------+
                                        READY <-> RUNNING <- SETTING_UP <------------------+
 
@@ -25,6 +25,7 @@ __all__ = [
     "ERASE_KEY",
     "HINTS",
     "INTERRUPT_KEY",
+    "KILL_KEY",
     "PROBE_KEYS",
     "PROBE_WAIT",
     "REWAKE",
@@ -48,7 +49,7 @@ REWAKE = seconds(2)
 STUCK = seconds(1)
 """How long a running command's output must rest before its line is looked at for a pager."""
 
-ERASE_KEY, INTERRUPT_KEY, ENTER_KEY = "\x7f", "\x03", "\r"
+ERASE_KEY, KILL_KEY, INTERRUPT_KEY, ENTER_KEY = "\x7f", "\x15", "\x03", "\r"
 
 
 class Entry(Enum):
@@ -64,6 +65,7 @@ class State(Enum):
     LISTENING = "a login or command prompt"
     PROBING = "what the line shows after Ctrl-L"
     REPRINTING = "what the line shows after Ctrl-R"
+    KILLING = "what the line shows after Ctrl-U"
     WAKING = "a login or command prompt after Enter"
     NAMED = "a password prompt"
     AUTHENTICATING = "a command prompt after the password"
@@ -86,6 +88,7 @@ class Step(Enum):
     PASSWORD = auto()
     SET_UP = auto()
     JUDGE = auto()  # the line reprinted: is it only our own probe?
+    JUDGE_KILLED = auto()  # the line killed: was there more than our own probe?
     LEFT = auto()
     REFUSE = auto()  # give up, saying why
 
@@ -100,7 +103,9 @@ def _table() -> dict[tuple[State, Sight], Step]:
         | dict.fromkeys((Sight.BLANK, Sight.OTHER, Sight.TYPED, Sight.ECHO), Step.PROBE),
         State.PROBING: found
         | {Sight.BLANK: Step.WAKE, Sight.ECHO: Step.REPRINT, Sight.TYPED: Step.REFUSE},
-        State.REPRINTING: dict.fromkeys((Sight.ECHO, Sight.TYPED, Sight.OTHER), Step.JUDGE),
+        State.REPRINTING: found
+        | dict.fromkeys((Sight.ECHO, Sight.TYPED, Sight.OTHER), Step.JUDGE),
+        State.KILLING: found | {Sight.BLANK: Step.JUDGE_KILLED},
         State.WAKING: found | {Sight.BLANK: Step.WAKE, Sight.TYPED: Step.REFUSE},
         State.NAMED: taken | again | {Sight.PASSWORD: Step.PASSWORD, Sight.PROMPT: Step.SET_UP},
         State.AUTHENTICATING: taken

@@ -92,7 +92,7 @@ class Run:
             bench.trace.path = str(self.directory / capture)
         story.bench = bench
 
-        def tell() -> None:
+        def write_down() -> None:
             story.console = session.console.lines[lines:]
             story.changes = [e for e in session.journal.entries if e.change and e.number >= mark]
             if self._keeps_capture(story):
@@ -100,7 +100,7 @@ class Run:
 
         # Each of these is done, last first, also where another one fails.
         with ExitStack() as ending:
-            ending.callback(tell)
+            ending.callback(write_down)
             if not self.options.keep_config:
                 ending.callback(self._put_back, session, mark, case)
             ending.callback(bench.finish)

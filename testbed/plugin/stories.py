@@ -42,6 +42,8 @@ class Story:
     verdict: Verdict = "pass"
     reason: str = ""
     details: str = ""
+    rig_at_fault: bool = False
+    """Of an error: whether the bench caused it, or else the plan's author."""
     started: int = 0
     duration: int = 0
     attempt: int = 1

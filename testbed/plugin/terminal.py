@@ -41,6 +41,11 @@ class Narrator:
             self._console.print(PlanStarted(marked.behaviour, title, {}))
         return (yield)
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Say at once what is wrong with a plan that cannot be read."""
+        if report.failed:
+            self._console.print(report.longreprtext, style="red", markup=False, soft_wrap=True)
+
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Print a plan's line when it has ended and everything is put back."""
