@@ -21,17 +21,14 @@ from testbed.console.profiles import DialogProfile, Sight, is_boot_output, is_lo
 from testbed.console.screen import Screen
 from testbed.console.steps import (
     BOOT_SILENCE,
-    ENTER_KEY,
-    ERASE_KEY,
     HINTS,
-    INTERRUPT_KEY,
-    KILL_KEY,
     PROBE_KEYS,
     PROBE_WAIT,
     REWAKE,
     STEPS,
     STUCK,
     Entry,
+    Key,
     State,
     Step,
 )
@@ -87,9 +84,7 @@ class Dialog:
         self._setup = deque(profile.setup)
         self._answer = Answer("", echoes=False)
         self._due: Instant | None = None
-        self._last_heard = Instant(0)
-        self._now = Instant(0)
-        self._rewake = Instant(0)
+        self._now = self._last_heard = self._rewake = Instant(0)
         self._count = 0
 
     @property
@@ -146,9 +141,9 @@ class Dialog:
             self._left()
             return False
         if self._state is not State.READY:
-            self._send(INTERRUPT_KEY, "<Ctrl-C>")
+            self._send(Key.INTERRUPT, "<Ctrl-C>")
         for line in self._profile.leave:
-            self._send(line + ENTER_KEY, line)
+            self._send(line + Key.ENTER, line)
         self._enter(State.LEAVING, self._settle)
         return True
 
@@ -261,12 +256,11 @@ class Dialog:
             self._answer.add_line(line, self._screen.arrived)
 
     def _prompt_seen(self, match: re.Match[str]) -> None:
-        groups = match.groupdict()
+        groups, output = match.groupdict(), self._answer.output
         if groups.get("more") is not None:
             self._answer.incomplete = True
-            self._send(INTERRUPT_KEY, "<Ctrl-C>")
+            self._send(Key.INTERRUPT, "<Ctrl-C>")
             return
-        output = self._answer.output
         if self._state is State.RUNNING:
             status = groups.get("status")
             refusal = self._profile.refusal
@@ -303,12 +297,12 @@ class Dialog:
         if line.rstrip() == "^L":
             self._wake(line)
         elif line.rstrip().endswith("^L"):
-            self._send(ERASE_KEY, "<Erase>")
+            self._send(Key.ERASE, "<Erase>")
             self._refuse(Sight.TYPED)
         elif line.rstrip().endswith("^L^R"):
             # A tty without IEXTEN, as agetty leaves it, shows nothing: what is typed must go.
             self._screen.restart()
-            self._send(KILL_KEY, "<Ctrl-U>")
+            self._send(Key.KILL, "<Ctrl-U>")
             self._enter(State.KILLING, PROBE_WAIT)
 
     def _judge_killed(self, line: str) -> None:
@@ -322,7 +316,7 @@ class Dialog:
     def _wake(self, _: str) -> None:
         self._booting = False
         self._screen.restart()
-        self._send(ERASE_KEY + ENTER_KEY, "<Erase><Enter>")
+        self._send(Key.ERASE + Key.ENTER, "<Erase><Enter>")
         self._rewake = after(self._now, REWAKE)
         self._enter(State.WAKING, REWAKE)
 
@@ -332,7 +326,7 @@ class Dialog:
             self._fail("a command prompt", "The bench file names no user for this console")
             return
         self._screen.restart()
-        self._send(self._user + ENTER_KEY, self._user)
+        self._send(self._user + Key.ENTER, self._user)
         self._enter(State.NAMED, None)
 
     def _give_password(self, _: str) -> None:
@@ -340,7 +334,7 @@ class Dialog:
             self._fail("a command prompt", "The bench file names no password for this console")
             return
         self._screen.restart()
-        self._send(self._password + ENTER_KEY, "<password>")
+        self._send(self._password + Key.ENTER, "<password>")
         self._enter(State.AUTHENTICATING, None)
 
     def _set_up(self, line: str) -> None:
@@ -353,12 +347,9 @@ class Dialog:
         if not self._profile.enter:
             self._ask(self._setup.popleft() if self._setup else "", State.SETTING_UP)
             return
-        entering = self._profile.enter.format(nonce=nonce)
-        # Neither line may stay in a history: bash writes its own when it execs; a line that
-        # begins with a space is mostly not kept, and somebody's shell is not ours to set.
-        entering = f" {entering}" if self._found else f"unset HISTFILE; exec {entering}"
+        entering = self._profile.entering(nonce, found=self._found)
         self._answer = Answer("", echoes=False)  # what its echo looks like does not matter
-        self._send(entering + ENTER_KEY, entering)
+        self._send(entering + Key.ENTER, entering)
         self._enter(State.SETTING_UP, None)
 
     _actions: dict[Step, Callable[[Dialog, str], None]] = {  # noqa: RUF012 - a table of methods
@@ -390,7 +381,7 @@ class Dialog:
     def _ask(self, command: str, state: State) -> None:
         self._answer = Answer(command, self._echoes)
         self._heard.clear()
-        self._send(command + ENTER_KEY, command)
+        self._send(command + Key.ENTER, command)
         self._enter(state, None)
 
     def _send(self, text: str, label: str) -> None:

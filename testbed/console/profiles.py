@@ -120,6 +120,15 @@ class DialogProfile:
             ready += f"|(?P<more>{re.escape(self.more.format(nonce=nonce))})"
         return re.compile(ready, re.MULTILINE)
 
+    def entering(self, nonce: str, *, found: bool) -> str:
+        """What is typed to make the shell ours, or, where it was ``found``, one within it.
+
+        Neither line may stay in a history: bash writes its own when it execs; a line that begins
+        with a space is mostly not kept, and somebody's shell is not ours to set.
+        """
+        line = self.enter.format(nonce=nonce)
+        return f" {line}" if found else f"unset HISTFILE; exec {line}"
+
     def sight(self, line: str) -> Sight:
         """What ``line``, unterminated and quiet, is taken for."""
         text = line.rstrip()

@@ -2,14 +2,15 @@
 
 ::
 
-    a console:  LISTENING -> PROBING -> (REPRINTING -> (KILLING ->)) WAKING -> NAMED -> AUTHENTICATING
-    a login of our own (SSH):  ENTERING --------------------------------------------------+
-                                       READY <-> RUNNING <- SETTING_UP <------------------+
+    a console: LISTENING -> PROBING -> REPRINTING -> KILLING -> WAKING (as far as it takes)
+                 -> NAMED -> AUTHENTICATING --+
+    a login of our own (SSH): ENTERING -------+-> SETTING_UP -> READY <-> RUNNING
 
 A console may be somebody else's. Nothing is typed that could end a command or a line of
 configuration before it is known that there is none: a Ctrl-L makes line editors and pagers show
 what is on their line; where it is only echoed, the tty itself reads the line, and Ctrl-R shows it
-(VREPRINT). Both characters are erased again.
+(VREPRINT); where that is not in force either, Ctrl-U (VKILL) tells by what it erases on the screen.
+What was typed for it is erased again.
 """
 
 from __future__ import annotations
@@ -21,17 +22,14 @@ from testbed.timing import seconds
 
 __all__ = [
     "BOOT_SILENCE",
-    "ENTER_KEY",
-    "ERASE_KEY",
     "HINTS",
-    "INTERRUPT_KEY",
-    "KILL_KEY",
     "PROBE_KEYS",
     "PROBE_WAIT",
     "REWAKE",
     "STEPS",
     "STUCK",
     "Entry",
+    "Key",
     "State",
     "Step",
 ]
@@ -49,7 +47,14 @@ REWAKE = seconds(2)
 STUCK = seconds(1)
 """How long a running command's output must rest before its line is looked at for a pager."""
 
-ERASE_KEY, KILL_KEY, INTERRUPT_KEY, ENTER_KEY = "\x7f", "\x15", "\x03", "\r"
+
+class Key:
+    """What is typed beside text."""
+
+    ENTER = "\r"
+    ERASE = "\x7f"
+    KILL = "\x15"
+    INTERRUPT = "\x03"
 
 
 class Entry(Enum):
@@ -103,8 +108,7 @@ def _table() -> dict[tuple[State, Sight], Step]:
         | dict.fromkeys((Sight.BLANK, Sight.OTHER, Sight.TYPED, Sight.ECHO), Step.PROBE),
         State.PROBING: found
         | {Sight.BLANK: Step.WAKE, Sight.ECHO: Step.REPRINT, Sight.TYPED: Step.REFUSE},
-        State.REPRINTING: found
-        | dict.fromkeys((Sight.ECHO, Sight.TYPED, Sight.OTHER), Step.JUDGE),
+        State.REPRINTING: found | dict.fromkeys((Sight.ECHO, Sight.TYPED, Sight.OTHER), Step.JUDGE),
         State.KILLING: found | {Sight.BLANK: Step.JUDGE_KILLED},
         State.WAKING: found | {Sight.BLANK: Step.WAKE, Sight.TYPED: Step.REFUSE},
         State.NAMED: taken | again | {Sight.PASSWORD: Step.PASSWORD, Sight.PROMPT: Step.SET_UP},

@@ -44,7 +44,8 @@ class Narrator:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Say at once what is wrong with a plan that cannot be read."""
         if report.failed:
-            self._console.print(report.longreprtext, style="red", markup=False, soft_wrap=True)
+            told = f"{report.nodeid} cannot be read:\n{report.longreprtext}"
+            self._console.print(told, style="red", markup=False, soft_wrap=True)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

@@ -47,7 +47,7 @@ def type_on(modem, clock, text: bytes, shows: bytes) -> None:
 
 
 @pytest.mark.root
-def test_a_getty_lets_us_in_and_gets_the_line_back(login, getty, clock, modem, log):
+def test_a_getty_lets_us_in_and_gets_the_line_back(getty, login, clock, modem, log):
     before = clock.now()
     cli = login()
     assert clock.now() - before < seconds(8)
@@ -62,7 +62,7 @@ def test_a_getty_lets_us_in_and_gets_the_line_back(login, getty, clock, modem, l
 
 
 @pytest.mark.root
-def test_a_wrong_password_is_told_and_the_line_is_left_at_its_login_prompt(login, getty):
+def test_a_wrong_password_is_told_and_the_line_is_left_at_its_login_prompt(getty, login):
     with pytest.raises(ConsoleError) as caught:
         login(password="wrong-word")
     assert caught.value.awaited == "a command prompt after the password"
@@ -72,20 +72,20 @@ def test_a_wrong_password_is_told_and_the_line_is_left_at_its_login_prompt(login
 
 
 @pytest.mark.root
-def test_a_half_given_login_of_somebody_is_no_obstacle(login, getty, modem, clock):
+def test_a_half_given_login_of_somebody_is_no_obstacle(getty, login, modem, clock):
     type_on(modem, clock, b"\r", b"login:")
     type_on(modem, clock, b"somebody\r", b"assword:")
     assert login().run("echo in").output == "in\n"
 
 
 @pytest.mark.root
-def test_a_login_prompt_without_credentials_is_told(login, getty):
+def test_a_login_prompt_without_credentials_is_told(getty, login):
     with pytest.raises(ConsoleError, match="names no user"):
         login(user=None, password=None)
 
 
 @pytest.mark.root
-def test_what_a_killed_run_left_logged_in_is_taken_over_and_logged_out(login, getty, modem):
+def test_what_a_killed_run_left_logged_in_is_taken_over_and_logged_out(getty, login, modem):
     first = login()
     first._transport.close()  # as a kill -9 does: no log-out
     second = login()
@@ -96,7 +96,7 @@ def test_what_a_killed_run_left_logged_in_is_taken_over_and_logged_out(login, ge
 
 
 @pytest.mark.parametrize("shell", [("bash", "--norc", "--noprofile"), ("dash",), ("sh",)])
-def test_a_shell_found_logged_in_is_used_and_given_back(login, on_console, modem, shell, clock):
+def test_a_shell_found_logged_in_is_used_and_given_back(on_console, login, modem, shell, clock):
     on_console(*shell, PS1="somebody@r1:~$ ")
     type_on(modem, clock, b"MINE=kept\r", b"kept")
     settings = subprocess.run(
@@ -125,7 +125,7 @@ def test_a_shell_found_logged_in_is_used_and_given_back(login, on_console, modem
     ],
 )
 def test_a_console_left_in_a_pager(  # noqa: PLR0917 - fixtures
-    login, on_console, modem, clock, program, keys, shows
+    on_console, login, modem, clock, program, keys, shows
 ):
     if shutil.which(program[0]) is None:
         pytest.skip(f"needs {program[0]}")
@@ -140,7 +140,7 @@ def test_a_console_left_in_a_pager(  # noqa: PLR0917 - fixtures
 
 @pytest.mark.parametrize("shell", [("bash", "--norc", "--noprofile"), ("dash",)])
 def test_a_half_typed_command_is_neither_sent_nor_changed(  # noqa: PLR0917 - fixtures
-    login, on_console, modem, clock, shell, tmp_path
+    on_console, login, modem, clock, shell, tmp_path
 ):
     victim = tmp_path / "victim"
     victim.touch()
@@ -155,14 +155,14 @@ def test_a_half_typed_command_is_neither_sent_nor_changed(  # noqa: PLR0917 - fi
     wait_until(lambda: not victim.exists(), "end of the command as somebody typed it")
 
 
-def test_an_unclosed_quote_is_a_half_typed_command(login, on_console, modem, clock):
+def test_an_unclosed_quote_is_a_half_typed_command(on_console, login, modem, clock):
     on_console("dash", PS1="r1$ ")
     type_on(modem, clock, b"echo 'begun\r", b"> ")
     with pytest.raises(ConsoleError, match="half typed"):
         login()
 
 
-def test_a_program_that_runs_on_the_console_is_told(login, on_console, modem, clock):
+def test_a_program_that_runs_on_the_console_is_told(on_console, login, modem, clock):
     on_console("sh", "-c", "echo counting; exec sleep 600")
     type_on(modem, clock, b"", b"counting")
     with pytest.raises(ConsoleError) as caught:
@@ -186,7 +186,7 @@ def test_noise_of_a_wrong_baud_rate_gets_the_hint(login, modem):
 
 
 @pytest.mark.root
-def test_a_device_that_restarts_in_mid_command_is_waited_for(login, getty, modem):
+def test_a_device_that_restarts_in_mid_command_is_waited_for(getty, login, modem):
     cli = login()
     cli.send("kill -9 $PPID $$")  # the shell goes, and login(1) with it: a login prompt again
     with pytest.raises(ConsoleError, match="broke before"):
@@ -197,7 +197,7 @@ def test_a_device_that_restarts_in_mid_command_is_waited_for(login, getty, modem
 
 
 @pytest.mark.root
-def test_a_restart_in_mid_command_is_told(login, getty, modem):
+def test_a_restart_in_mid_command_is_told(getty, login, modem):
     cli = login()
     with pytest.raises(ConsoleError) as caught:
         cli.run("printf '\\n[    0.000000] Linux version 6.1\\n\\nr1 login: '; sleep 30")
@@ -207,7 +207,7 @@ def test_a_restart_in_mid_command_is_told(login, getty, modem):
 
 
 @pytest.mark.root
-def test_kernel_messages_in_between_are_taken_out_of_the_answer(login, getty, log):
+def test_kernel_messages_in_between_are_taken_out_of_the_answer(getty, login, log):
     cli = login()
     reply = cli.run("printf 'on[   12.345678] usb 1-1: new device\\ne\\ntwo\\n'")
     assert reply.output == "one\ntwo\n"
@@ -292,7 +292,7 @@ def vtysh(on_console, tmp_path, modem) -> None:
 
 
 @pytest.mark.root
-def test_vtysh_on_a_console(login, vtysh, modem, clock):
+def test_vtysh_on_a_console(vtysh, login, modem, clock):
     type_on(modem, clock, b"", b"r1# ")
     cli = login(profile=VTYSH)
     assert cli.found_logged_in
@@ -313,7 +313,7 @@ def test_vtysh_on_a_console(login, vtysh, modem, clock):
 @pytest.mark.parametrize("profile", [VTYSH, LINUX_SHELL], ids=lambda p: p.name)
 @pytest.mark.parametrize("steps", [["configure terminal"], ["configure terminal", "interface lo"]])
 def test_a_console_left_in_configuration_mode(  # noqa: PLR0917 - fixtures
-    login, vtysh, modem, clock, steps, profile
+    vtysh, login, modem, clock, steps, profile
 ):
     type_on(modem, clock, b"", b"r1# ")
     for step in steps:
@@ -327,8 +327,17 @@ def test_a_console_left_in_configuration_mode(  # noqa: PLR0917 - fixtures
 
 
 @pytest.mark.root
-def test_half_a_line_of_vtysh_is_left_alone(login, vtysh, modem, clock):
+def test_half_a_line_of_vtysh_is_left_alone(vtysh, login, modem, clock):
     type_on(modem, clock, b"", b"r1# ")
     type_on(modem, clock, b"clear ip ospf", b"ospf")
     with pytest.raises(ConsoleError, match="half typed"):
         login(profile=VTYSH)
+
+
+def test_a_half_typed_command_that_the_tty_cannot_show_is_erased(on_console, login, modem, clock):
+    """agetty leaves IEXTEN off: Ctrl-R is a character like any other."""
+    on_console("sh", "-c", "stty -iexten; PS1='r1$ ' exec dash")
+    type_on(modem, clock, b"touch /nonexistent/x", b"/x")
+    with pytest.raises(ConsoleError, match="half typed; it was erased, not sent"):
+        login()
+    assert login().run("echo in").output == "in\n"

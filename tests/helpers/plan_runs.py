@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -46,6 +45,7 @@ HEADER = """\
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
 
 import pytest
 
@@ -153,28 +153,38 @@ class Sandbox:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def start(self, *command: str, **popen: object) -> subprocess.Popen[str]:
+    @contextlib.contextmanager
+    def start(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that runs for a block; it is killed at its end if it still does."""
         program, *rest = command
-        path = SCRIPTS / program
-        return subprocess.Popen(
-            [sys.executable, str(path), *rest],
+        with subprocess.Popen(
+            [sys.executable, str(SCRIPTS / program), *rest],
             cwd=self.path,
             env=self.environment(),
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            **popen,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def run(self, *command: str) -> Done:
         with self.start(*command) as process:
-            try:
-                out, _ = process.communicate(timeout=PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGABRT)
-                raise
+            out, _ = process.communicate(timeout=PATIENCE)
         return Done(process.returncode, out)
+
+    def await_sign(self, name: str, process: subprocess.Popen[str]) -> None:
+        """Wait until a plan has made the file ``name``, and take it away again."""
+        sign = self.path / name
+        deadline = time.monotonic() + PATIENCE
+        while not sign.exists():
+            assert process.poll() is None, process.stdout.read()
+            assert time.monotonic() < deadline, f"{name} never came"
+            time.sleep(0.01)
+        sign.unlink()
 
     def testbed(self, *arguments: str) -> Done:
         return self.run("testbed", *arguments)
@@ -200,16 +210,6 @@ class Sandbox:
         """Nothing is left in the temporary directory, and no journal."""
         assert sorted(path.name for path in self.scratch.iterdir()) == []
         assert [path.name for path in self.state.glob("journals/*")] == []
-
-
-def wait_for_line(process: subprocess.Popen[str], wanted: str) -> list[str]:
-    """Read what a process prints until a line has ``wanted`` in it."""
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        if wanted in line:
-            return said
-    raise AssertionError(f"ended without {wanted!r}:\n{''.join(said)}")
 
 
 @contextlib.contextmanager
