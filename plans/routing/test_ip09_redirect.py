@@ -117,8 +117,11 @@ def test_router_names_the_better_next_hop_and_forwards(bench: Bench) -> None:
 )
 @drill(
     "host does not listen",
-    faults.sysctl("net.ipv4.conf.{wire}.accept_redirects", "0", role="h"),
-    caught="h--wire: expect 1 of",
+    faults.all_of(
+        faults.sysctl("net.ipv4.conf.all.accept_redirects", "0", role="h"),
+        faults.sysctl("net.ipv4.conf.{wire}.accept_redirects", "0", role="h"),
+    ),
+    caught=r"h--wire: expect 1 of .*did not come\n(.*\n)*.*wanted 02:00:00:00:09:50",
 )
 def test_host_changes_the_route_to_that_destination_only(bench: Bench) -> None:
     net, dut, host = bench.bring_up_network(), bench.router("dut"), bench.host("h")

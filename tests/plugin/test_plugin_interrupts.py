@@ -52,8 +52,10 @@ def middle(
         yield process, below(process.pid)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(("command", "code"), [(TESTBED, 130), (PYTEST, 2)])
+@pytest.mark.parametrize(
+    ("command", "code", "number"),
+    [(TESTBED, 130, signal.SIGINT), (TESTBED, 130, signal.SIGTERM), (PYTEST, 2, signal.SIGTERM)],
+)
 def test_told_to_end(sandbox, command, code, number) -> None:
     with middle(sandbox, *command) as (process, lab):
         process.send_signal(number)
