@@ -1,11 +1,14 @@
-"""What is said to everybody on a link stays on that link.
+"""A broadcast for the sender's own network never crosses a router.
 
-255.255.255.255, the subnet's own broadcast address and anything that came as a link-layer
-broadcast never cross a router, and no error is sent about them (RFC 1812 4.2.2.11, 5.3.4, 5.3.5.1;
-RFC 1122 3.2.2). An ordinary packet sent between them does cross.
+255.255.255.255, the subnet's own broadcast address and 0.0.0.0 go no further than the link they
+were sent on, in a broadcast frame or handed to the router, even where a default route would take
+them (RFC 1812 4.2.2.11, 5.3.5.1; RFC 1122 3.2.1.3). A packet for somebody far away that came in a
+broadcast frame is not forwarded either (RFC 1812 5.3.4). No error is sent about any of them.
 """
 
-from ipaddress import IPv4Address
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
@@ -22,8 +25,23 @@ from testbed import (
     match,
 )
 
+MARK = b"IP-11 "
 LIMITED = IPv4Address("255.255.255.255")
-MARK = b"IP-11 local "
+EVERYWHERE = IPv4Network("0.0.0.0/0")
+FAR = IPv4Address("203.0.113.11")
+
+
+def datagrams(src: IPv4Address, dst: IPv4Address) -> Iterator[IPv4Packet]:
+    """Packets that a router may be tempted to pass on: of services that broadcast, and others."""
+    for port in (67, 137, 520, 40411):
+        yield IPv4Packet.parse(compose(IPv4Packet(src, dst), UdpDatagram(port, port, MARK)))
+    yield IPv4Packet(src, dst, ttl=255, payload=MARK)
+
+
+def takes_it_for_a_host(bench: Bench) -> None:
+    """Forget that the address is a broadcast address; it is not there to undo when addresses go."""
+    broadcast = bench.bring_up_network()["a"].address.network.broadcast_address
+    bench.sabotage("dut").run(f"ip route del table local broadcast {broadcast}")
 
 
 @pytest.mark.behaviour("IP-11", clause="RFC 1812 5.3.5.1")
@@ -32,50 +50,56 @@ MARK = b"IP-11 local "
     "leaks the limited broadcast",
     faults.nft(
         "type filter hook ingress device {a} priority 0;",
-        "ip daddr 255.255.255.255 dup to {b}",
+        'ip daddr 255.255.255.255 udp dport 137 dup to "{c}"',
+        family="netdev",
+    ),
+    caught="c--dut: expect none",
+)
+@drill(
+    "leaks the subnet's broadcast",
+    faults.nft(
+        "type filter hook ingress device {a} priority 0;",
+        'ip daddr 198.18.0.255 ip ttl 64 ip ttl set 63 dup to "{b}"',
         family="netdev",
     ),
     caught="b--dut: expect none",
 )
 @drill(
-    "forwards what came as a link-layer broadcast",
+    "takes the subnet's broadcast address for a host's",
+    takes_it_for_a_host,
+    caught="expect none: containing",
+)
+@drill(
+    "forwards what came in a broadcast frame",
     faults.nft(
         "type filter hook ingress device {a} priority 0;",
-        "meta pkttype broadcast udp dport 4011 meta pkttype set host",
+        "ip daddr 203.0.113.11 meta pkttype set host",
         family="netdev",
     ),
-    caught="b--dut: expect none",
+    caught=r"b--dut: expect none: .*\n.*> 203\.0\.113\.11",
 )
-def test_broadcasts_of_a_link_stay_there(bench: Bench) -> None:
+def test_local_broadcasts_stay_on_their_link(bench: Bench) -> None:
     net = bench.bring_up_network()
-    a, b = net["a"], net["b"]
-    own = a.address.network.broadcast_address
-    sources = {"its own": a.ip, "none yet": IPv4Address("0.0.0.0")}  # noqa: S104 - as DHCP sends
+    a, b, c = net["a"], net["b"], net["c"]
+    bench.router("dut").add_route(EVERYWHERE, b.ip)
     local = [
-        compose(
-            EthFrame(mac, a.mac),
-            IPv4Packet(source, target, ttl=9),
-            UdpDatagram(4010, 4011, MARK + f"{mac} {target} {source}".encode()),
-        )
-        for mac in (MacAddr.BROADCAST, a.gateway_mac)
-        for target in (LIMITED, own)
-        for source in sources.values()
+        packet
+        for address in (LIMITED, a.address.network.broadcast_address, IPv4Address(0))
+        for packet in datagrams(a.ip, address)
     ]
-    disguised = compose(
-        EthFrame(MacAddr.BROADCAST, a.mac),
-        IPv4Packet(a.ip, b.ip, ttl=9),
-        UdpDatagram(4010, 4011, MARK + b"for one, sent to all"),
-    )
-    ordinary = compose(
-        EthFrame(a.gateway_mac, a.mac),
-        IPv4Packet(a.ip, b.ip, ttl=9),
-        UdpDatagram(4010, 4012, b"IP-11 ordinary"),
-    )
+    far = IPv4Packet(a.ip, FAR, payload=MARK)
+
     with bench.capture() as seen:
-        bench.nic("a").inject(*local, disguised, ordinary)
+        for dst in (MacAddr.BROADCAST, a.gateway_mac):
+            for packet in local:
+                bench.nic("a").inject(compose(EthFrame(dst, a.mac), packet, pad=True))
+        for packet in (far, replace(far, dst=c.ip)):
+            frame = compose(EthFrame(MacAddr.BROADCAST, a.mac), packet, pad=True)
+            control = replace(packet, payload=b"for one")
+            bench.nic("a").inject(frame, compose(EthFrame(a.gateway_mac, a.mac), control, pad=True))
         seen.settle()
 
-    for leaf in ("b", "c"):
-        seen.at(f"{leaf}--dut").expect_none(match.containing(MARK))
-    seen.at("b--dut").expect_count(match.udp(dst_port=4012, payload=b"IP-11 ordinary"), 1)
-    seen.at("a--dut").expect_none(match.icmpv4() | match.containing(MARK))
+    for leaf in ("a", "b", "c"):
+        seen.at(f"{leaf}--dut").expect_none(match.containing(MARK) | match.icmpv4())
+    seen.at("b--dut").expect_count(match.ipv4(src=a.ip, dst=FAR, payload=b"for one"), 1)
+    seen.at("c--dut").expect_count(match.ipv4(src=a.ip, dst=c.ip, payload=b"for one"), 1)

@@ -1,14 +1,19 @@
-"""A router drops broadcasts directed at another subnet, unless it was told to deliver them.
+"""A broadcast directed at another subnet is dropped, unless the router is told to deliver it.
 
-By default nothing comes out (RFC 2644 2: the default must be to drop). Switched on for the port of
-that subnet, the packet leaves there once, as a link-layer broadcast, one hop older, for every host
-(RFC 1812 5.3.5.2). Switched off again, nothing comes out again, and no error is sent about it.
+By default a packet for the broadcast address of a subnet behind the router goes nowhere (RFC 2644
+2: the default MUST be not to forward). Switched on for one subnet, the packet is delivered there as
+a broadcast frame, so that every host gets it, once, one hop on and otherwise as it was; other
+subnets stay closed, and 255.255.255.255 does not cross. Switched off again, nothing passes.
 """
+
+from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 
 from testbed import (
     Bench,
+    Capture,
     EthFrame,
     IPv4Packet,
     MacAddr,
@@ -20,11 +25,22 @@ from testbed import (
     match,
 )
 
-TTL = 33
+MARK = b"IP-12 "
+LIMITED = IPv4Address("255.255.255.255")
+
+
+def send(bench: Bench, *packets: IPv4Packet) -> Capture:
+    """What comes of ``packets`` from a."""
+    a = bench.bring_up_network()["a"]
+    with bench.capture() as seen:
+        for packet in packets:
+            bench.nic("a").inject(compose(EthFrame(a.gateway_mac, a.mac), packet, pad=True))
+        seen.settle()
+    return seen
 
 
 @pytest.mark.behaviour("IP-12", clause="RFC 2644 2")
-@pytest.mark.topology(Topology.star("dut:router", "a", "b"))
+@pytest.mark.topology(Topology.star("dut:router", "a", "b", "c"))
 @drill(
     "on by default",
     faults.all_of(
@@ -34,38 +50,54 @@ TTL = 33
     caught="b--dut: expect none",
 )
 @drill(
-    "never delivers",
-    faults.nft("type filter hook postrouting priority 0;", "ip ttl 32 drop"),
+    "cannot be switched on",
+    faults.nft("type filter hook prerouting priority 0;", "fib daddr type broadcast drop"),
     caught="b--dut: expect 1 of",
 )
-def test_directed_broadcast_is_delivered_only_where_switched_on(bench: Bench) -> None:
-    net, router = bench.bring_up_network(), bench.router("dut")
-    a, b = net["a"], net["b"]
-    target = b.address.network.broadcast_address
-    port = bench.port("dut", toward="b")
-
-    def send(ident: int) -> None:
-        bench.nic("a").inject(
+@drill(
+    "delivers to one host only",
+    faults.nft(
+        "type filter hook egress device {b} priority 0;",
+        "ether daddr ff:ff:ff:ff:ff:ff ip protocol udp ether daddr set 02:00:00:00:12:01",
+        family="netdev",
+    ),
+    caught="eth.dst 02:00:00:00:12:01, wanted ff:ff:ff:ff:ff:ff",
+)
+def test_directed_broadcast_passes_only_where_it_is_wanted(bench: Bench) -> None:
+    net, dut = bench.bring_up_network(), bench.router("dut")
+    a, b, c = net["a"], net["b"], net["c"]
+    out = net.at("dut", "b--dut")
+    to_b, to_c = (
+        IPv4Packet.parse(
             compose(
-                EthFrame(a.gateway_mac, a.mac),
-                IPv4Packet(a.ip, target, ttl=TTL, ident=ident),
-                UdpDatagram(4000, 4001, b"to everybody there"),
+                IPv4Packet(a.ip, end.address.network.broadcast_address, ident=0x12, tos=0x20),
+                UdpDatagram(40012, 40412, MARK),
             )
         )
+        for end in (b, c)
+    )
+    delivered = match.eth(src=out.mac, dst=MacAddr.BROADCAST) & match.ipv4(
+        src=a.ip,
+        dst=to_b.dst,
+        ttl=to_b.ttl - 1,
+        ident=to_b.ident,
+        dscp=to_b.dscp,
+        payload=to_b.payload,
+        bad_checksum=False,
+    )
 
-    for ident, switched_on in ((1, False), (2, True), (3, False)):
-        if ident > 1:
-            router.set_directed_broadcast(port, switched_on)
-        with bench.capture() as seen:
-            send(ident)
-            seen.settle()
-        there, packet = seen.at("b--dut"), match.ipv4(dst=target)
-        if switched_on:
-            delivered = match.eth(dst=MacAddr.BROADCAST) & match.ipv4(
-                src=a.ip, ttl=TTL - 1, ident=ident, bad_checksum=False
-            )
-            there.expect_count(packet & delivered & match.udp(payload=b"to everybody there"), 1)
-            there.expect_count(packet, 1)
-        else:
-            there.expect_none(packet)
-        seen.at("a--dut").expect_none(match.icmpv4())
+    closed = send(bench, to_b, to_c)
+    for leaf in ("a", "b", "c"):
+        closed.at(f"{leaf}--dut").expect_none(match.containing(MARK) | match.icmpv4())
+
+    dut.set_directed_broadcast(bench.port("dut", toward="b"), on=True)
+    opened = send(bench, to_b, to_c, replace(to_b, dst=LIMITED))
+    opened.at("b--dut").expect_count(delivered, 1)
+    opened.at("b--dut").expect_count(match.containing(MARK), 1)
+    for leaf in ("a", "c"):
+        opened.at(f"{leaf}--dut").expect_none(match.containing(MARK) | match.icmpv4())
+
+    dut.set_directed_broadcast(bench.port("dut", toward="b"), on=False)
+    closed = send(bench, to_b, to_c)
+    for leaf in ("a", "b", "c"):
+        closed.at(f"{leaf}--dut").expect_none(match.containing(MARK) | match.icmpv4())

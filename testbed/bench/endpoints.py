@@ -106,7 +106,8 @@ def bring_up_network(roles: Roles, probes: list[ArpProbe]) -> Network:
     """Address every node of the plan's topology and wait until every gateway answers.
 
     ICMP rate limits of routers are switched off: a plan that counts errors would otherwise judge
-    the limit and not the behaviour. All of it is journaled and undone when the plan ends.
+    the limit and not the behaviour. Hosts keep nothing of what a connection has learned about its
+    path, or it would begin the next plan's. All of it is journaled and undone when the plan ends.
     ``probes`` collects the ARP probes that captures send.
     """
     network = Network(plan_addresses(roles.topology, roles.management), probes=probes)
@@ -118,6 +119,8 @@ def bring_up_network(roles: Roles, probes: list[ArpProbe]) -> Network:
         if kind is Kind.ROUTER:
             roles.router(name).set_icmp_rate_limit(on=False)
             _await_routes(roles, network, name)
+        if kind is Kind.HOST:
+            roles.host(name).set_sysctl("net.ipv4.tcp_no_metrics_save", "1")
     for key, end in network.endpoints.items():
         station = network.stations_by_link.get(end.link)
         if end.node in network.nics and station is not None and end.gateway is not None:

@@ -50,9 +50,9 @@ class BenchSession:
     def open(self) -> None:
         """Take the bench and make it ready; whatever fails, what was taken is given back."""
         with ExitStack() as undo:
-            undo.enter_context(
-                Lease(state_file("leases", self.file.bench, ".lock"), self.file.bench)
-            )
+            if self.file.lab != "virtual":  # every run builds a virtual bench of its own
+                name = self.file.bench
+                undo.enter_context(Lease(state_file("leases", name, ".lock"), name))
             self.hardware = undo.enter_context(open_lab(self.file, self._say))
             self.loop = RealLoop()
             undo.callback(self.loop.close)

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from testbed.timing import Duration, Instant, TimerTable, after
 
-__all__ = ["RealLoop", "WallClock"]
+__all__ = ["MonotonicClock", "RealLoop"]
 
 T = TypeVar("T")
 
@@ -24,12 +24,12 @@ MAX_WORKERS = 16
 """Device calls that can be under way at once; a bench has fewer devices that answer at a time."""
 
 
-class WallClock:
-    """The capture clock as a Clock: what the kernel stamps frames with (CLOCK_REALTIME)."""
+class MonotonicClock:
+    """The clock of deadlines where no loop runs."""
 
     def now(self) -> Instant:
-        """The present instant, in nanoseconds since 1970."""
-        return Instant(time.time_ns())
+        """The present instant; its epoch means nothing."""
+        return Instant(time.monotonic_ns())
 
 
 class RealLoop:

@@ -21,7 +21,7 @@ from testbed.devices.registry import PLATFORMS, open_driver
 from testbed.devices.settings import ConfiguredDriver
 from testbed.errors import BenchError, ConsoleError, LinkError, PlanError, Unsupported
 from testbed.hosts.box import FaultBox
-from testbed.hosts.loop import RealLoop, WallClock
+from testbed.hosts.loop import RealLoop
 from testbed.hosts.tap import Tap
 from testbed.inventory import Bench as BenchFile
 from testbed.inventory import Device as DeviceEntry
@@ -98,7 +98,7 @@ class FabricFiles:
 
     def _open(self) -> FabricHost:
         if self._host is None:
-            self._host = open_fabric(self._name, clock=WallClock(), **_access(self._entry))
+            self._host = open_fabric(self._name, clock=self._loop, **_access(self._entry))
         return self._host
 
 
@@ -213,7 +213,7 @@ class Gear:
         cli = self.loop.call(
             lambda: open_ssh(
                 name,
-                clock=WallClock(),
+                clock=self.loop,
                 log=self._log,
                 profile=PLATFORMS[entry.platform].profile,
                 **_access(ssh),
@@ -235,7 +235,7 @@ class Gear:
                 baud=line.baud,
                 user=line.user,
                 password=resolve(line.password) if line.password else None,
-                clock=WallClock(),
+                clock=self.loop,
                 log=self._log,
                 profile=PLATFORMS[entry.platform].profile,
                 within=LOGIN_WITHIN,

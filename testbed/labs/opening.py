@@ -11,7 +11,7 @@ from testbed.console.serial_line import connect_serial
 from testbed.console.ssh import connect_ssh
 from testbed.console.transport import Transport
 from testbed.errors import LabError, PlanError, Unsupported
-from testbed.hosts.loop import WallClock
+from testbed.hosts.loop import MonotonicClock
 from testbed.inventory import Bench
 from testbed.inventory.credentials import resolve
 from testbed.labs.netns import enter_controller
@@ -54,7 +54,7 @@ def open_transport(bench: Bench, device: str, *, serial: bool) -> Iterator[Trans
             key=ssh.key,
             password=resolve(ssh.password) if ssh.password else None,
             host_key=ssh.host_key or "",
-            clock=WallClock(),
+            clock=MonotonicClock(),
             term=(os.environ.get("TERM", "vt100"), *shutil.get_terminal_size()),
         )
     elif entry.console is not None:

@@ -188,7 +188,8 @@ class BenchPlugin:
         """Tell CI a wrong rig from a wrong device, and a run of nothing from a good one."""
         if self._uncollected:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        judged = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if not judged or session.config.option.collectonly:
             return
         verdicts = {record.verdict for record in self.run.records}
         restored = self.run.session is None or self.run.session.restored

@@ -47,7 +47,7 @@ def _device_at(point: str, topology: Topology) -> str | None:
 
 
 def _columns(bench: Bench) -> Iterator[ColumnRecord]:
-    """Points in the order of the links; each device amid its own, a chain's first one in front."""
+    """Points in the order of the links; each device amid its own, or before, as its link is."""
     points = [point.name for point in bench.trace.points]
     devices = {point: _device_at(point, bench.topology) for point in points}
     told: set[str] = set()
@@ -57,11 +57,10 @@ def _columns(bench: Bench) -> Iterator[ColumnRecord]:
             told.add(role)
             yield ColumnRecord(key=role, title=role, subtitle=bench.placement.nodes[role])
 
-    for index, point in enumerate(points):
+    for point in points:
         device = devices[point]
         mine = [name for name in points if devices[name] == device]
-        leads = device == bench.topology.link(point).a and index == 0
-        if leads:
+        if device == bench.topology.link(point).a:
             yield from tell(device)
         tap = bench.tap(point)
         yield ColumnRecord(key=point, title=point, subtitle=f"NIC {tap.port.name}" if tap else "")

@@ -62,12 +62,11 @@ class Story:
 def tell(story: Story) -> PlanRecord:
     """The record of one plan."""
     case, bench, marked = story.case, story.bench, story.marked
-    doc = marked.doc.strip().splitlines()
     return PlanRecord(
         nodeid=story.nodeid,
         verdict=story.verdict,
         title=first_line(marked.doc),
-        oracle="\n".join(line.strip() for line in doc[1:]).strip(),
+        oracle=_paragraphs(marked.doc.strip().partition("\n")[2]),
         behaviour=marked.behaviour,
         family=marked.family,
         clause=marked.clause,
@@ -93,6 +92,12 @@ def tell(story: Story) -> PlanRecord:
         **(_seen(bench) if bench else {}),
         artifacts=_artifacts(story),
     )
+
+
+def _paragraphs(text: str) -> str:
+    """A docstring's text with one line for each paragraph: the reader's screen wraps it."""
+    blocks = re.split(r"\n\s*\n", text.strip())
+    return "\n\n".join(" ".join(block.split()) for block in blocks)
 
 
 def _change(entry: Entry) -> ChangeRecord:

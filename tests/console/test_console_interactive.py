@@ -54,8 +54,8 @@ def talk(terminal, transport) -> None:
     os.write(terminal.keyboard, b"echo $((6 * 7))-seen\r")
     terminal.see(b"42-seen")
     assert termios.tcgetattr(terminal.tty) != before
-    os.write(terminal.keyboard, b"sleep 100\r")
-    terminal.see(b"sleep 100")
+    os.write(terminal.keyboard, b"sh -c 'echo begun-$((0 + 1)); exec sleep 100'\r")
+    terminal.see(b"begun-1")
     os.write(terminal.keyboard, b"\x03")
     terminal.see(b"# ")
     os.write(terminal.keyboard, b"echo after-$((1 + 1))\r")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 pytestmark = pytest.mark.root
@@ -34,13 +36,14 @@ def test_ini_twins(sandbox) -> None:
 
 
 def test_no_captures_and_exit_code_0(sandbox) -> None:
-    plan = sandbox.plan("test_good", GOOD)
+    plan = sandbox.plan("test_pair", GOOD)
     done = sandbox.testbed(
         "run",
         "--bench=small.yaml",
         "--capture=never",
         "--artifacts=never",
-        "-k=good",
+        "-k",
+        "good",
         "--no-prove",
         "--junit=j.xml",
         plan,
@@ -111,7 +114,7 @@ def test_plans_that_make_no_sense(sandbox) -> None:
     assert done.code == 2, done.text
     for number, message in enumerate(MARKS.values()):
         told = done.text.split(f"test_mark{number}.py", 1)[1].split("cannot be read", 2)[1]
-        assert pytest.importorskip("re").search(message, told), (message, told)
+        assert re.search(message, told), (message, told)
     assert "cables plugged in" not in done
     assert "Traceback" not in done
 

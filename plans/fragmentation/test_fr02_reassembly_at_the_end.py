@@ -1,0 +1,141 @@
+"""Fragments are put together by the end host and by nobody on the way.
+
+Fragments that fit every link cross routers one by one, each as it is but for a TTL one less at each:
+in any order, twice, and also when the rest never comes. Those that are too long for a link are cut
+up further, MF and offsets counted in the original packet, and what arrives makes up its payload
+(RFC 791 3.2, RFC 1812 4.2.2.7: a router must not reassemble what it forwards). A host that gets
+them has the datagram whole.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from testbed import (
+    Bench,
+    EthFrame,
+    ExpectationFailed,
+    IPv4Packet,
+    MacAddr,
+    Matcher,
+    PlanError,
+    Topology,
+    UdpDatagram,
+    WireError,
+    compose,
+    dissect,
+    drill,
+    faults,
+    fragment,
+    match,
+    reassemble,
+    seconds,
+)
+
+PAYLOAD = bytes(at * 7 % 251 for at in range(4000))
+SMALL, FIRST_LINK, SECOND_LINK, LARGE = 500, 1100, 700, 1280
+"""Bytes: fragments that fit everywhere; the MTU behind each router; fragments that fit nowhere."""
+
+
+def two_hops_on(piece: IPv4Packet, src: MacAddr, dst: MacAddr) -> Matcher:
+    """``piece`` behind two routers."""
+    return match.eth(src=src, dst=dst) & match.ipv4(
+        src=piece.src,
+        dst=piece.dst,
+        protocol=piece.protocol,
+        ttl=piece.ttl - 2,
+        ident=piece.ident,
+        df=False,
+        mf=piece.mf,
+        offset=piece.offset,
+        payload=piece.payload,
+        bad_checksum=False,
+    )
+
+
+@pytest.mark.behaviour("FR-02", clause="RFC 791 3.2")
+@pytest.mark.topology(Topology.chain("a:nic", "dut:router", "next:router", "b:nic"))
+@drill(
+    "drops later fragments",
+    faults.nft("type filter hook forward priority 0;", "ip frag-off & 0x1fff != 0 drop"),
+    caught="next--b: expect 1 of .*offset=480.*did not come",
+)
+@drill(
+    "reassembles on the way",
+    # Connection tracking puts fragments together before it looks at them.
+    faults.nft("type filter hook prerouting priority 0;", "ct state new accept"),
+    caught="next--b: expect 1 of .*did not come",
+)
+@drill(
+    "loses MF where it cuts a fragment up",
+    faults.nft(
+        "type filter hook egress device {next} priority 0;",
+        "ip frag-off 0x2087 ip frag-off set 0x0087",
+        family="netdev",
+    ),
+    caught="the fragment at 1080 has no MF, yet others follow",
+)
+def test_routers_leave_fragments_apart(bench: Bench) -> None:
+    net = bench.bring_up_network()
+    a, b, last = net["a"], net["b"], net.at("next", "next--b")
+    bench.router("dut").set_mtu(bench.port("dut", toward="next"), FIRST_LINK)
+    bench.router("next").set_mtu(bench.port("next", toward="b"), SECOND_LINK)
+    there = IPv4Packet(a.ip, b.ip, payload=PAYLOAD)
+    whole_set = fragment(replace(there, ident=1), SMALL)[::-1]
+    twice = fragment(replace(there, ident=2), SMALL) * 2
+    torn_set = fragment(replace(there, ident=3), SMALL)[1:-1]
+    large = [replace(there, ident=4), replace(there, ident=5, payload=PAYLOAD[: LARGE - 20])]
+
+    with bench.capture() as seen:
+        for piece in (*whole_set, *twice, *torn_set):
+            bench.nic("a").inject(compose(EthFrame(a.gateway_mac, a.mac), piece))
+        for packet in large:
+            for piece in fragment(packet, LARGE):
+                bench.nic("a").inject(compose(EthFrame(a.gateway_mac, a.mac), piece))
+        seen.settle()
+
+    at_b = seen.at("next--b")
+    for pieces, copies in ((whole_set, 1), (twice[: len(twice) // 2], 2), (torn_set, 1)):
+        for piece in pieces:
+            at_b.expect_count(two_hops_on(piece, last.mac, b.mac), copies)
+        at_b.expect_count(match.ipv4(ident=pieces[0].ident), copies * len(pieces))
+    for packet in large:
+        same = match.ipv4(src=a.ip, dst=b.ip, ident=packet.ident, ttl=packet.ttl - 2)
+        frames = at_b.expect_count(same & match.ipv4(bad_checksum=False), range(2, 99))
+        at_b.expect_none(match.ipv4(ident=packet.ident, longer_than=SECOND_LINK))
+        try:
+            arrived = reassemble(dissect(frame.data).ipv4 for frame in frames)
+        except WireError as error:
+            raise ExpectationFailed(f"next--b: what arrived is no packet: {error}") from None
+        if arrived.payload != packet.payload:
+            raise ExpectationFailed("next--b: what arrived makes up another packet")
+    seen.at("a--dut").expect_none(match.ipv4())
+
+
+@pytest.mark.behaviour("FR-02", clause="RFC 1122 3.3.2")
+@pytest.mark.topology(Topology.chain("a:nic", "dut:router", "h:host"))
+@drill(
+    "drops later fragments",
+    faults.nft("type filter hook forward priority 0;", "ip frag-off & 0x1fff != 0 drop"),
+    caught="h received",
+)
+@drill(
+    "host takes no fragments",
+    faults.nft(
+        "type filter hook prerouting priority 0;", "ip frag-off & 0x3fff != 0 drop", role="h"
+    ),
+    caught="h received",
+)
+def test_host_gets_the_datagram_whole(bench: Bench) -> None:
+    net, host = bench.bring_up_network(), bench.host("h")
+    a, h = net["a"], net["h"]
+    host.udp_serve(40102)
+    packet = IPv4Packet.parse(
+        compose(IPv4Packet(a.ip, h.ip, ident=1), UdpDatagram(40002, 40102, PAYLOAD))
+    )
+    for piece in fragment(packet, bench.nic("a").mtu)[::-1]:
+        bench.nic("a").inject(compose(EthFrame(a.gateway_mac, a.mac), piece))
+    received = host.udp_received(40102, within=seconds(2))
+    if [datagram.payload for datagram in received] != [PAYLOAD]:
+        sizes = [len(datagram.payload) for datagram in received]
+        raise ExpectationFailed(f"h received datagrams of {sizes} bytes, sent one of 4000")
