@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from testbed.bench.topology import Kind, Topology
     from testbed.bench.transfers import Transfer
     from testbed.capture import Matcher, match, tcpflow
-    from testbed.devices.capabilities import FdbEntry, Flow, TransferResult, VlanMode
+    from testbed.devices.values import FdbEntry, Flow, TransferResult, VlanMode
     from testbed.errors import (
         BenchError,
         ExpectationFailed,
@@ -88,8 +88,8 @@ _HOMES = {
     "EchoRequest": "testbed.wire",
     "EthFrame": "testbed.wire",
     "ExpectationFailed": "testbed.errors",
-    "FdbEntry": "testbed.devices.capabilities",
-    "Flow": "testbed.devices.capabilities",
+    "FdbEntry": "testbed.devices.values",
+    "Flow": "testbed.devices.values",
     "GilbertElliott": "testbed.link.impair",
     "Hold": "testbed.link.impair",
     "IPv4Packet": "testbed.wire",
@@ -112,10 +112,10 @@ _HOMES = {
     "TimeExceeded": "testbed.wire",
     "Topology": "testbed.bench.topology",
     "Transfer": "testbed.bench.transfers",
-    "TransferResult": "testbed.devices.capabilities",
+    "TransferResult": "testbed.devices.values",
     "UdpDatagram": "testbed.wire",
     "Unsupported": "testbed.errors",
-    "VlanMode": "testbed.devices.capabilities",
+    "VlanMode": "testbed.devices.values",
     "VlanTag": "testbed.wire",
     "WireError": "testbed.errors",
     "compose": "testbed.wire",

@@ -1,9 +1,13 @@
-"""Fragments cross a router as they are; only their destination puts them together.
+"""Fragments are put together by the end host and by nobody on the way.
 
-Fragments that fit the next hop arrive one for one, in whatever order they came, none waited for,
-none merged. Where the next hop is narrower they are cut again, and what arrives is still the whole
-payload (RFC 791 2.3 and 3.2, RFC 1812 5.2.1.2: a router must not reassemble).
+Fragments that fit every link cross routers one by one, each as it is but for a TTL one less at each:
+in any order, twice, and also when the rest never comes. Those that are too long for a link are cut
+up further, MF and offsets counted in the original packet, and what arrives makes up its payload
+(RFC 791 3.2, RFC 1812 4.2.2.7: a router must not reassemble what it forwards). A host that gets
+them has the datagram whole.
 """
+
+from dataclasses import replace
 
 import pytest
 
@@ -12,103 +16,139 @@ from testbed import (
     EthFrame,
     ExpectationFailed,
     IPv4Packet,
+    MacAddr,
+    Matcher,
     Topology,
     UdpDatagram,
     WireError,
     compose,
+    dissect,
     drill,
     faults,
+    fragment,
     match,
     reassemble,
+    seconds,
 )
 
-TTL = 61
-NARROW = 576
-CUTS = (0, 512, 1512, 2200)
-"""Where the fragments begin, in bytes of payload: unequal, so that a merged set shows."""
+PAYLOAD = bytes(at * 7 % 251 for at in range(4000))
+CUTS = (480, 640, 1280, 1288, 1960, 2600, 3200, 3840)
+"""Where fragments end that fit every link: unequal, so that a set that was merged shows."""
+
+FIRST_LINK, SECOND_LINK, LARGE = 1100, 700, 1280
+"""Bytes: the MTU behind each router, and that of fragments that fit neither."""
 
 
-def pieces(bench: Bench, ident: int) -> list[IPv4Packet]:
-    """A datagram from a to b in fragments of our own making."""
-    net = bench.bring_up_network()
-    there = IPv4Packet(net["a"].ip, net["b"].ip, ident=ident, ttl=TTL)
-    whole = IPv4Packet.parse(compose(there, UdpDatagram(4000, 4001, bytes(range(250)) * 11)))
-    ends = [*CUTS[1:], len(whole.payload)]
+def cut(packet: IPv4Packet) -> list[IPv4Packet]:
+    """``packet`` in fragments of our own making."""
+    ends = (*CUTS, len(packet.payload))
     return [
-        IPv4Packet(
-            whole.src,
-            whole.dst,
-            protocol=whole.protocol,
-            payload=whole.payload[start:end],
-            ttl=TTL,
-            ident=ident,
-            mf=end != ends[-1],
-            offset=start,
-        )
-        for start, end in zip(CUTS, ends, strict=True)
+        replace(packet, offset=start, mf=end != ends[-1], payload=packet.payload[start:end])
+        for start, end in zip((0, *CUTS), ends, strict=True)
     ]
 
 
+def two_hops_on(piece: IPv4Packet, src: MacAddr, dst: MacAddr) -> Matcher:
+    """``piece`` behind two routers."""
+    return match.eth(src=src, dst=dst) & match.ipv4(
+        src=piece.src,
+        dst=piece.dst,
+        protocol=piece.protocol,
+        ttl=piece.ttl - 2,
+        ident=piece.ident,
+        df=False,
+        mf=piece.mf,
+        offset=piece.offset,
+        payload=piece.payload,
+        bad_checksum=False,
+    )
+
+
 @pytest.mark.behaviour("FR-02", clause="RFC 791 3.2")
-@pytest.mark.topology(Topology.star("dut:router", "a", "b"))
+@pytest.mark.topology(Topology.chain("a:nic", "dut:router", "next:router", "b:nic"))
 @drill(
-    "router drops later fragments",
+    "drops later fragments",
     faults.nft("type filter hook forward priority 0;", "ip frag-off & 0x1fff != 0 drop"),
-    caught="b--dut: expect 1 of",
+    caught="next--b: expect 1 of .*offset=3840.*did not come",
 )
 @drill(
-    "router reassembles",
-    # A rule that looks at connections makes the kernel put fragments together first.
+    "reassembles on the way",
+    # Connection tracking puts fragments together before it looks at them.
     faults.nft("type filter hook prerouting priority 0;", "ct state new accept"),
-    caught="b--dut: expect",
+    caught="next--b: expect 1 of .*did not come",
 )
-def test_fragments_pass_as_they_are_or_are_cut_again(bench: Bench) -> None:
-    net, router, a = bench.bring_up_network(), bench.router("dut"), bench.nic("a")
-    frame = EthFrame(net["a"].gateway_mac, net["a"].mac)
+@drill(
+    "loses MF where it cuts a fragment up",
+    faults.nft(
+        "type filter hook egress device {next} priority 0;",
+        "ip frag-off 0x2087 ip frag-off set 0x0087",
+        family="netdev",
+    ),
+    caught="the fragment at 1080 has no MF, yet others follow",
+)
+def test_routers_leave_fragments_apart(bench: Bench) -> None:
+    net = bench.bring_up_network()
+    a, b, last = net["a"], net["b"], net.at("next", "next--b")
+    bench.router("dut").set_mtu(bench.port("dut", toward="next"), FIRST_LINK)
+    bench.router("next").set_mtu(bench.port("next", toward="b"), SECOND_LINK)
+    there = IPv4Packet(a.ip, b.ip, payload=PAYLOAD)
+    backwards = cut(replace(there, ident=1))[::-1]
+    doubled = cut(replace(there, ident=2))
+    torn = cut(replace(there, ident=3))[1:-1]
+    large = [replace(there, ident=4), replace(there, ident=5, payload=PAYLOAD[: LARGE - 20])]
 
-    for ident, order in ((1, (0, 1, 2, 3)), (2, (3, 1, 0, 2))):
-        sent = pieces(bench, ident)
-        with bench.capture() as seen:
-            for index in order:
-                a.inject(compose(frame, sent[index]))
-            seen.settle()
-        there = seen.at("b--dut")
-        each = [
-            match.ipv4(
-                ident=ident,
-                offset=piece.offset,
-                mf=piece.mf,
-                ttl=TTL - 1,
-                payload=piece.payload,
-                bad_checksum=False,
-            )
-            for piece in sent
-        ]
-        for one in each:
-            there.expect_count(one, 1)
-        there.expect_count(match.ipv4(ident=ident), len(sent))
-        there.expect_sequence(*(each[index] for index in order))
-
-    lone = pieces(bench, 3)[1]  # the rest never comes, and is not waited for
     with bench.capture() as seen:
-        a.inject(compose(frame, lone))
+        for piece in (*backwards, *doubled, *doubled, *torn):
+            bench.nic("a").inject(compose(EthFrame(a.gateway_mac, a.mac), piece))
+        for packet in large:
+            for piece in fragment(packet, LARGE):
+                bench.nic("a").inject(compose(EthFrame(a.gateway_mac, a.mac), piece))
         seen.settle()
-    seen.at("b--dut").expect_count(match.ipv4(ident=3, payload=lone.payload), 1)
 
-    router.set_mtu(bench.port("dut", toward="b"), NARROW)
-    sent = pieces(bench, 4)
-    with bench.capture() as seen:
-        a.inject(*(compose(frame, piece) for piece in sent))
-        seen.settle()
-    there = seen.at("b--dut")
-    found = there.expect_at_least(match.ipv4(ident=4, bad_checksum=False), len(sent) + 1)
-    there.expect_none(match.ipv4(ident=4, longer_than=NARROW))
-    there.expect_none(match.ipv4(ident=4, bad_checksum=True))
-    try:
-        whole = reassemble([IPv4Packet.parse(hit.data[14:]) for hit in found])
-    except WireError as error:
-        raise ExpectationFailed(
-            f"what arrives over a hop of {NARROW} is no packet: {error}"
-        ) from error
-    if whole.payload != reassemble(sent).payload:
-        raise ExpectationFailed(f"over a hop of {NARROW} the payload arrives changed")
+    at_b = seen.at("next--b")
+    for pieces, copies in ((backwards, 1), (doubled, 2), (torn, 1)):
+        each = [two_hops_on(piece, last.mac, b.mac) for piece in pieces]
+        for piece in each:
+            at_b.expect_count(piece, copies)
+        at_b.expect_sequence(*each)
+        at_b.expect_count(match.ipv4(ident=pieces[0].ident), copies * len(pieces))
+    for packet in large:
+        same = match.ipv4(src=a.ip, dst=b.ip, ident=packet.ident, ttl=packet.ttl - 2)
+        frames = at_b.expect_count(same & match.ipv4(bad_checksum=False), range(2, 99))
+        at_b.expect_none(match.ipv4(ident=packet.ident, longer_than=SECOND_LINK))
+        try:
+            arrived = reassemble(dissect(frame.data).ipv4 for frame in frames)
+        except WireError as error:
+            raise ExpectationFailed(f"next--b: what arrived is no packet: {error}") from None
+        if arrived.payload != packet.payload:
+            raise ExpectationFailed("next--b: what arrived makes up another packet")
+    seen.at("a--dut").expect_none(match.ipv4())
+
+
+@pytest.mark.behaviour("FR-02", clause="RFC 1122 3.3.2")
+@pytest.mark.topology(Topology.chain("a:nic", "dut:router", "h:host"))
+@drill(
+    "drops later fragments",
+    faults.nft("type filter hook forward priority 0;", "ip frag-off & 0x1fff != 0 drop"),
+    caught="h received",
+)
+@drill(
+    "host takes no fragments",
+    faults.nft(
+        "type filter hook prerouting priority 0;", "ip frag-off & 0x3fff != 0 drop", role="h"
+    ),
+    caught="h received",
+)
+def test_host_gets_the_datagram_whole(bench: Bench) -> None:
+    net, host = bench.bring_up_network(), bench.host("h")
+    a, h = net["a"], net["h"]
+    host.udp_serve(40102)
+    packet = IPv4Packet.parse(
+        compose(IPv4Packet(a.ip, h.ip, ident=1), UdpDatagram(40002, 40102, PAYLOAD))
+    )
+    for piece in fragment(packet, bench.nic("a").mtu)[::-1]:
+        bench.nic("a").inject(compose(EthFrame(a.gateway_mac, a.mac), piece))
+    received = host.udp_received(40102, within=seconds(2))
+    if [datagram.payload for datagram in received] != [PAYLOAD]:
+        sizes = [len(datagram.payload) for datagram in received]
+        raise ExpectationFailed(f"h received datagrams of {sizes} bytes, sent one of 4000")

@@ -19,7 +19,7 @@ from testbed.bench.session import BenchSession
 from testbed.bench.topology import Kind
 from testbed.bench.transfers import Transfer
 from testbed.capture import ArpProbe, Point, Trace, recogniser
-from testbed.devices.capabilities import Flow
+from testbed.devices.values import Flow
 from testbed.errors import ExpectationFailed, PlanError, Unsupported
 from testbed.hosts import Subscription
 from testbed.report import NoteRecord

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from testbed.capture import PointView, tcpflow
-from testbed.devices.capabilities import Flow, Host, TransferResult
+from testbed.devices.capabilities import Host
+from testbed.devices.values import Flow, TransferResult
 from testbed.errors import DeviceError, ExpectationFailed
 from testbed.timing import Duration, format_duration
 from testbed.wire import TcpFlags

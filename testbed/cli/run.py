@@ -85,7 +85,7 @@ def _arguments(plans: tuple[str, ...], bench_file: Path, artifacts: str, capture
 )
 @click.option("--junit", metavar="FILE", help="Also write JUnit XML.")
 @click.option("-x", "--stop", is_flag=True, help="Stop at the first failure or error.")
-def run(
+def run(  # noqa: PLR0917 - click passes each option by name
     plans: tuple[str, ...],
     bench_file: Path,
     behaviours: tuple[str, ...],

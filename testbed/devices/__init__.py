@@ -1,25 +1,21 @@
 """Devices: what plans can ask of them, and the drivers of the platforms that there are."""
 
 from testbed.devices.base import Driver, DriverContext, Files
-from testbed.devices.capabilities import (
+from testbed.devices.capabilities import Configurable, Device, Host, Router, Switch
+from testbed.devices.changes import Change, ChangeLog
+from testbed.devices.registry import PLATFORMS, PlatformInfo, open_driver
+from testbed.devices.values import (
     ArpEntry,
-    Configurable,
     Datagram,
-    Device,
     FdbEntry,
     Flow,
-    Host,
     PortCounters,
     Route,
-    Router,
     SocketInfo,
-    Switch,
     TransferResult,
     UdpAnswer,
     VlanMode,
 )
-from testbed.devices.changes import Change, ChangeLog
-from testbed.devices.registry import PLATFORMS, PlatformInfo, open_driver
 from testbed.devices.waiting import wait_until
 
 __all__ = [

@@ -8,186 +8,27 @@ answered nonsense, ConsoleError where the dialogue failed. Every ``set_*``, ``ad
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Protocol
 
 from testbed.console.cli import DEFAULT_WITHIN
-from testbed.errors import PlanError
+from testbed.devices.values import (
+    ArpEntry,
+    Datagram,
+    FdbEntry,
+    Flow,
+    PortCounters,
+    Route,
+    SocketInfo,
+    TransferResult,
+    UdpAnswer,
+    VlanMode,
+)
 from testbed.timing import Duration
 from testbed.wire.addresses import MacAddr
 
-__all__ = [
-    "ArpEntry",
-    "Configurable",
-    "Datagram",
-    "Device",
-    "FdbEntry",
-    "Flow",
-    "Host",
-    "PortCounters",
-    "Route",
-    "Router",
-    "SocketInfo",
-    "Switch",
-    "TransferResult",
-    "UdpAnswer",
-    "VlanMode",
-]
-
-
-_NO_TIME = Duration(0)
-
-
-@dataclass(frozen=True, slots=True)
-class FdbEntry:
-    """One row of a MAC table. ``vlan`` 0 means untagged; ``age`` is None where it is not told."""
-
-    mac: MacAddr
-    port: str
-    vlan: int = 0
-    static: bool = False
-    age: Duration | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class VlanMode:
-    """How a port treats tags: access (one untagged VLAN) or trunk (tagged, ``native`` untagged).
-
-    With nothing set, the port carries every frame as it comes, tagged or not. PlanError where
-    the values contradict each other, or a VLAN is not in 1 to 4094 (802.1Q 9.6).
-    """
-
-    access: int | None = None
-    trunk: tuple[int, ...] = ()
-    native: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.access is not None and (self.trunk or self.native is not None):
-            raise PlanError(f"a port is an access port or a trunk, not both: {self}")
-        if self.native is not None and not self.trunk:
-            raise PlanError(f"a native VLAN belongs to a trunk, which needs VLANs: {self}")
-        for vlan in (self.access, self.native, *self.trunk):
-            if vlan is not None and not 1 <= vlan <= 4094:
-                raise PlanError(f"a VLAN is a number from 1 to 4094, got {vlan}")
-        object.__setattr__(self, "trunk", tuple(sorted(set(self.trunk))))
-
-    def __str__(self) -> str:
-        if self.access is not None:
-            return f"access {self.access}"
-        if not self.trunk:
-            return "every VLAN as it comes"
-        native = "" if self.native is None else f" native {self.native}"
-        return f"trunk {','.join(map(str, self.trunk))}{native}"
-
-
-@dataclass(frozen=True, slots=True)
-class PortCounters:
-    """Frames and bytes since the device last started, as the device counts them."""
-
-    rx_frames: int
-    tx_frames: int
-    rx_bytes: int
-    tx_bytes: int
-    rx_errors: int = 0
-    tx_errors: int = 0
-    rx_dropped: int = 0
-    tx_dropped: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One row of a routing table. ``via`` is None for a connected network.
-
-    Of rows with the same prefix the lowest ``metric`` is used; rows that share it share the
-    traffic. On FRR it is the administrative distance, on a Linux host the kernel's metric.
-    """
-
-    prefix: IPv4Network
-    via: IPv4Address | None = None
-    port: str | None = None
-    metric: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ArpEntry:
-    """One row of an ARP table."""
-
-    ip: IPv4Address
-    mac: MacAddr
-    port: str
-    permanent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SocketInfo:
-    """A TCP socket of a host as its kernel reports it. Times in Duration, windows in segments.
-
-    ``retransmits`` counts all segments that were sent again, ``backoff`` how often the
-    retransmission timeout has been doubled.
-    """
-
-    local: str
-    remote: str
-    state: str
-    rto: Duration | None = None
-    rtt: Duration | None = None
-    cwnd: int | None = None
-    ssthresh: int | None = None
-    mss: int | None = None
-    pmtu: int | None = None
-    retransmits: int = 0
-    unacked: int = 0
-    backoff: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TransferResult:
-    """How a transfer ended at one side. ``sha256`` is of the bytes that were sent or received."""
-
-    octets: int
-    sha256: str
-    duration: Duration
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """How one side of a TCP connection behaves.
-
-    It hands the kernel ``chunk`` bytes at a time, ``every`` so long, with Nagle's algorithm off
-    where ``nodelay``; it reads nothing until ``read_after``, from the connection's start, which
-    closes the peer's window; ``receive_buffer`` in bytes (the kernel doubles it) makes that soon.
-    """
-
-    chunk: int = 65536
-    every: Duration = _NO_TIME
-    nodelay: bool = False
-    read_after: Duration = _NO_TIME
-    receive_buffer: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.chunk < 1 or self.every < 0 or self.read_after < 0:
-            raise PlanError(
-                f"a flow needs a chunk of 1 byte at least and no negative times: {self}"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Datagram:
-    """A UDP datagram that a service received; ``source`` is ``192.0.2.1:5000``."""
-
-    source: str
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class UdpAnswer:
-    """What came back for a datagram: a payload, or the kernel's error name, or nothing."""
-
-    payload: bytes | None
-    error: str | None
+__all__ = ["Configurable", "Device", "Host", "Router", "Switch"]
 
 
 class Device(Protocol):

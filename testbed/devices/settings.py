@@ -102,6 +102,10 @@ class ConfiguredDriver(Driver, ABC):
     """A driver of a device whose whole configuration is settings."""
 
     @abstractmethod
+    def version(self) -> str:
+        """What it runs, in one line, for the report."""
+
+    @abstractmethod
     def _settings(self) -> dict[str, str]:
         """The running configuration."""
 

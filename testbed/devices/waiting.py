@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from testbed.devices.capabilities import FdbEntry
+from testbed.devices.values import FdbEntry
 from testbed.errors import ExpectationFailed
 from testbed.timing import Clock, Duration, after, format_duration
 from testbed.wire.addresses import MacAddr

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface
 
 from testbed.devices.base import quote
-from testbed.devices.capabilities import ArpEntry, PortCounters
 from testbed.devices.linux.kernel import (
     parse_sysctls,
     read_sysctls_command,
@@ -18,6 +17,7 @@ from testbed.devices.linux.kernel import (
 from testbed.devices.linux.links import Link, parse_addresses, parse_links
 from testbed.devices.linux.routes import parse_neighbours
 from testbed.devices.settings import ConfiguredDriver, Form, Setting
+from testbed.devices.values import ArpEntry, PortCounters
 from testbed.devices.waiting import PortWaits
 from testbed.errors import DeviceError, PlanError
 from testbed.wire.addresses import MacAddr

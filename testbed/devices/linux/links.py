@@ -7,8 +7,8 @@ from ipaddress import IPv4Address, IPv4Interface
 
 from pydantic import Field, TypeAdapter
 
-from testbed.devices.capabilities import PortCounters
 from testbed.devices.parsing import Row, mac, read_json
+from testbed.devices.values import PortCounters
 from testbed.errors import DeviceError
 from testbed.wire.addresses import MacAddr
 

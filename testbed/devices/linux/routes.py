@@ -7,8 +7,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from pydantic import TypeAdapter
 
-from testbed.devices.capabilities import ArpEntry, Route
 from testbed.devices.parsing import Mac, Row, read_json
+from testbed.devices.values import ArpEntry, Route
 from testbed.errors import DeviceError
 
 __all__ = ["KernelRoute", "parse_neighbours", "parse_path_mtu", "parse_routes"]

@@ -6,8 +6,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from pydantic import Field, TypeAdapter
 
-from testbed.devices.capabilities import Route
 from testbed.devices.parsing import Row, read_json
+from testbed.devices.values import Route
 from testbed.errors import DeviceError
 
 __all__ = [

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from testbed.devices.base import quote
-from testbed.devices.capabilities import Route
 from testbed.devices.linux.driver import LinuxIpDriver, arp_settings, link_settings
 from testbed.devices.linux.kernel import parse_snmp
 from testbed.devices.linux.links import parse_addresses
@@ -25,6 +24,7 @@ from testbed.devices.platforms.frr.lines import (
     vtysh,
 )
 from testbed.devices.settings import Form, Setting
+from testbed.devices.values import Route
 from testbed.devices.waiting import wait_until
 from testbed.errors import DeviceError, ExpectationFailed, PlanError
 from testbed.timing import Duration, format_duration, milliseconds, seconds

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from pydantic import Field, TypeAdapter
 
-from testbed.devices.capabilities import FdbEntry
 from testbed.devices.parsing import Mac, Row, read_json
+from testbed.devices.values import FdbEntry
 from testbed.errors import DeviceError
 from testbed.timing import seconds
 

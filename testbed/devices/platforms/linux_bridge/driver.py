@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 from testbed.devices.base import DriverContext, quote
-from testbed.devices.capabilities import FdbEntry, VlanMode
 from testbed.devices.linux.driver import LinuxDriver, link_settings
 from testbed.devices.platforms.linux_bridge import lines
 from testbed.devices.platforms.linux_bridge.answers import (
@@ -21,6 +20,7 @@ from testbed.devices.platforms.linux_bridge.answers import (
     parse_vlans,
 )
 from testbed.devices.settings import Form, Setting
+from testbed.devices.values import FdbEntry, VlanMode
 from testbed.devices.waiting import FdbWaits
 from testbed.errors import DeviceError, PlanError, Unsupported
 from testbed.timing import Duration, format_duration, milliseconds, seconds

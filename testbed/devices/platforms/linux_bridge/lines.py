@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from testbed.devices.base import quote
-from testbed.devices.capabilities import VlanMode
 from testbed.devices.parsing import fields
 from testbed.devices.platforms.linux_bridge.answers import PortVlan
+from testbed.devices.values import VlanMode
 from testbed.errors import DeviceError, PlanError
 
 __all__ = [

@@ -8,14 +8,6 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
 from testbed.devices.base import DriverContext, quote
-from testbed.devices.capabilities import (
-    Datagram,
-    Flow,
-    Route,
-    SocketInfo,
-    TransferResult,
-    UdpAnswer,
-)
 from testbed.devices.changes import Change
 from testbed.devices.linux.driver import LinuxIpDriver, arp_settings, link_settings
 from testbed.devices.linux.links import parse_addresses
@@ -32,6 +24,7 @@ from testbed.devices.platforms.linux_host.services import (
 )
 from testbed.devices.platforms.linux_host.sockets import SHOW, parse_sockets
 from testbed.devices.settings import Form, Setting
+from testbed.devices.values import Datagram, Flow, Route, SocketInfo, TransferResult, UdpAnswer
 from testbed.errors import PlanError
 from testbed.timing import Duration, seconds, to_seconds
 

@@ -15,9 +15,9 @@ from pydantic import TypeAdapter
 
 from testbed.console.cli import DEFAULT_WITHIN
 from testbed.devices.base import quote
-from testbed.devices.capabilities import Datagram, TransferResult, UdpAnswer
 from testbed.devices.parsing import Row, read_json
 from testbed.devices.platforms.linux_host import agent
+from testbed.devices.values import Datagram, TransferResult, UdpAnswer
 from testbed.errors import DeviceError, Unsupported
 from testbed.timing import Duration, seconds
 

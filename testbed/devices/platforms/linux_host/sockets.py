@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from testbed.devices.capabilities import SocketInfo
 from testbed.devices.parsing import number, rows
+from testbed.devices.values import SocketInfo
 from testbed.errors import DeviceError
 from testbed.timing import Duration, milliseconds
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, TypeAdapter
 
-from testbed.devices.capabilities import FdbEntry
 from testbed.devices.parsing import Row, mac, read_json, rows
+from testbed.devices.values import FdbEntry
 from testbed.errors import DeviceError
 from testbed.timing import seconds
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from types import MappingProxyType
 
 from testbed.devices.base import DriverContext, quote
-from testbed.devices.capabilities import FdbEntry, VlanMode
 from testbed.devices.linux.driver import LinuxDriver, link_settings
 from testbed.devices.platforms.openvswitch import lines
 from testbed.devices.platforms.openvswitch.answers import (
@@ -21,6 +20,7 @@ from testbed.devices.platforms.openvswitch.answers import (
     parse_ports,
 )
 from testbed.devices.settings import Form, Setting
+from testbed.devices.values import FdbEntry, VlanMode
 from testbed.devices.waiting import FdbWaits
 from testbed.errors import DeviceError, PlanError, Unsupported
 from testbed.timing import Duration, format_duration, seconds
