@@ -1,16 +1,22 @@
 """A path with several narrow links is found out one link at a time.
 
-Each router whose next hop is narrower than the packet answers once, with that hop's MTU: a sender
-that obeys ends at the smallest of all, and its packets arrive (RFC 1191 2 and 3).
+Each router whose next hop is narrower than the packet answers once, with that hop's MTU, from the
+address of the port it came in on: a sender that obeys ends at the smallest of all, its packets
+arrive whole, and one byte more is refused by the same router again (RFC 1191 2 and 3). A host that
+keeps to the rules gets there likewise, and sends no larger packet on its own.
 """
+
+from ipaddress import IPv4Address
 
 import pytest
 
 from testbed import (
     Bench,
+    Capture,
     EthFrame,
     ExpectationFailed,
     IPv4Packet,
+    Matcher,
     Topology,
     UdpDatagram,
     compose,
@@ -18,71 +24,137 @@ from testbed import (
     drill,
     faults,
     match,
+    milliseconds,
 )
 
-START = 1500
-MIDDLE = 1400
-NARROW = 1280
+LESS_AT_FIRST, LESS_IN_ALL = 100, 220
+"""By how many bytes the path is narrower behind the first router, and behind the second."""
+
 IP_AND_UDP = 28
+BODY = bytes(at * 7 % 251 for at in range(1500))
+
+
+def narrow(bench: Bench, widest: int) -> tuple[int, int]:
+    """Make the path narrower at each router; the MTUs behind them."""
+    middle, least = widest - LESS_AT_FIRST, widest - LESS_IN_ALL
+    dut, far = bench.router("dut"), bench.router("far")
+    dut.set_mtu(bench.port("dut", toward="far"), middle)
+    far.set_mtu(bench.port("far", toward="dut"), middle)
+    far.set_mtu(bench.port("far", toward="b"), least)
+    return middle, least
+
+
+def told(router: IPv4Address, mtu: int, about: Matcher | bytes) -> Matcher:
+    """The message of a router that the next hop carries no more than ``mtu``."""
+    return match.ipv4(src=router, fragment=False, bad_checksum=False) & match.icmpv4(
+        type=3, code=4, next_hop_mtu=mtu, quoting=about, bad_checksum=False
+    )
 
 
 @pytest.mark.behaviour("PM-03", clause="RFC 1191 3")
-@pytest.mark.topology(Topology.chain("a:nic", "near:router", "far:router", "b:nic"))
+@pytest.mark.topology(Topology.chain("a:nic", "dut:router", "far:router", "b:nic"))
 @drill(
     "stops at the first",
+    faults.nft(
+        "type filter hook forward priority 0;",
+        "icmp type destination-unreachable icmp code 4 drop",
+    ),
+    caught="a--dut: expect 1 of .*did not come",
+)
+@drill(
+    "the second router is silent",
     faults.nft(
         "type filter hook output priority 0;",
         "icmp type destination-unreachable icmp code 4 drop",
         role="far",
     ),
-    caught="a--near: expect 1 of",
+    caught="a--dut: expect 1 of .*did not come",
 )
 @drill(
-    "the second router names the first one's MTU",
+    "the second router names another MTU",
     faults.nft(
         "type filter hook output priority 0;",
-        f"icmp type destination-unreachable icmp code 4 icmp mtu set {MIDDLE}",
+        "icmp type destination-unreachable icmp code 4 icmp mtu set 1000",
         role="far",
     ),
-    caught="a--near: expect 1 of",
+    caught="icmpv4.next_hop_mtu 1000, wanted",
+)
+@drill(
+    "the first router names its own MTU for the second",
+    faults.nft(
+        "type filter hook forward priority 0;",
+        "icmp type destination-unreachable icmp code 4 icmp mtu set 1400",
+    ),
+    caught="icmpv4.next_hop_mtu 1400, wanted",
 )
 def test_sender_converges_on_the_smallest_link(bench: Bench) -> None:
-    net = bench.bring_up_network()
+    net, nic = bench.bring_up_network(), bench.nic("a")
     a, b = net["a"], net["b"]
-    near, far = bench.router("near"), bench.router("far")
-    near.set_mtu(bench.port("near", toward="far"), MIDDLE)
-    far.set_mtu(bench.port("far", toward="near"), MIDDLE)
-    far.set_mtu(bench.port("far", toward="b"), NARROW)
+    near, far = net.at("dut", "a--dut").ip, net.at("far", "dut--far").ip
+    middle, least = narrow(bench, nic.mtu)
 
-    size = START
-    steps = (
-        (net.at("near", "a--near").ip, MIDDLE),
-        (net.at("far", "near--far").ip, NARROW),
-    )
-    for router, mtu in steps:
-        probe = compose(
-            EthFrame(a.gateway_mac, a.mac),
-            IPv4Packet(a.ip, b.ip, ident=size, df=True),
-            UdpDatagram(4000, 4001, bytes(size - IP_AND_UDP)),
-        )
+    def send(length: int) -> tuple[IPv4Packet, Capture]:
+        there = IPv4Packet(a.ip, b.ip, ident=length, df=True)
+        probe = compose(there, UdpDatagram(4000, 4001, BODY[: length - IP_AND_UDP]))
+        packet = IPv4Packet.parse(probe)
         with bench.capture() as seen:
-            bench.nic("a").inject(probe)
+            nic.inject(compose(EthFrame(a.gateway_mac, a.mac), packet))
             seen.settle()
-        told = match.icmpv4(type=3, code=4, next_hop_mtu=mtu, quoting=probe[14:])
-        answer = seen.at("a--near").expect_count(told & match.ipv4(src=router, dst=a.ip), 1)[0]
-        seen.at("a--near").expect_count(match.icmpv4(), 1)
-        seen.at("b--far").expect_none(match.ipv4(ident=size))
-        size = dissect(answer.data).icmpv4.next_hop_mtu
+        return packet, seen
 
-    if size != NARROW:
-        raise ExpectationFailed(f"the path's MTU was told to be {size}, it is {NARROW}")
-    last = compose(
-        EthFrame(a.gateway_mac, a.mac),
-        IPv4Packet(a.ip, b.ip, ident=size, df=True),
-        UdpDatagram(4000, 4001, bytes(size - IP_AND_UDP)),
-    )
+    length = nic.mtu
+    for router, mtu in ((near, middle), (far, least)):
+        packet, seen = send(length)
+        message = match.eth(dst=a.mac) & match.ipv4(dst=a.ip) & told(router, mtu, packet.emit())
+        answer = seen.at("a--dut").expect_count(message, 1)[0]
+        seen.at("a--dut").expect_count(match.icmpv4(), 1)
+        seen.at("far--b").expect_none(match.ipv4())
+        length = dissect(answer.data).icmpv4.next_hop_mtu
+
+    packet, seen = send(length)
+    whole = match.ipv4(df=True, fragment=False, payload=packet.payload, bad_checksum=False)
+    seen.at("far--b").expect_count(match.ipv4(src=a.ip, dst=b.ip, ttl=62) & whole, 1)
+    seen.at("far--b").expect_count(match.ipv4(), 1)
+    seen.at("a--dut").expect_none(match.icmpv4())
+
+    packet, seen = send(length + 1)
+    seen.at("a--dut").expect_count(told(far, least, packet.emit()), 1)
+    seen.at("far--b").expect_none(match.ipv4())
+
+
+@pytest.mark.behaviour("PM-03", clause="RFC 1191 3")
+@pytest.mark.topology(Topology.chain("h:host", "dut:router", "far:router", "b:nic"))
+@drill(
+    "stops at the first",
+    faults.nft(
+        "type filter hook forward priority 0;",
+        "icmp type destination-unreachable icmp code 4 drop",
+    ),
+    caught="h holds a path MTU of",
+)
+@drill(
+    "host pays no heed",
+    faults.nft(
+        "type filter hook input priority 0;",
+        "icmp type destination-unreachable icmp code 4 drop",
+        role="h",
+    ),
+    caught="h holds a path MTU of None",
+)
+def test_host_converges_on_the_smallest_link(bench: Bench) -> None:
+    net, host = bench.bring_up_network(), bench.host("h")
+    b = net["b"]
+    widest = host.mtu(bench.port("h", toward="dut"))
+    steps = (widest, *narrow(bench, widest))
     with bench.capture() as seen:
-        bench.nic("a").inject(last)
-        seen.settle()
-    seen.at("b--far").expect_count(match.ipv4(ident=size, length=size, df=True, fragment=False), 1)
-    seen.at("a--near").expect_none(match.icmpv4())
+        for length, learned in zip(steps, (*steps[1:], steps[-1]), strict=True):
+            payload = BODY[: length - IP_AND_UDP]
+            host.udp_ask(str(b.ip), 4003, payload, df=True, within=milliseconds(200))
+            held = host.path_mtu(b.ip)
+            if held != learned:
+                raise ExpectationFailed(
+                    f"h holds a path MTU of {held} after it sent {length} bytes, wanted {learned}"
+                )
+    arrived = match.ipv4(src=net["h"].ip, df=True, fragment=False, length=steps[-1])
+    seen.at("far--b").expect_count(arrived & match.udp(dst_port=4003, bad_checksum=False), 1)
+    seen.at("far--b").expect_count(match.udp(dst_port=4003), 1)

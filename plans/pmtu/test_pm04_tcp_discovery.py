@@ -15,6 +15,7 @@ from testbed import (
     Delay,
     Duration,
     ExpectationFailed,
+    Matcher,
     Topology,
     Transfer,
     drill,
@@ -82,36 +83,41 @@ def test_told_sender_goes_on_at_once_in_smaller_segments(bench: Bench) -> None:
 
 def expect_quick_resend(bench: Bench, seen: Capture, transfer: Transfer, limit: Duration) -> None:
     """What was too long leaves the client again, shorter, within ``limit`` of the first ICMP."""
-    too_long = match.tcp(dst_port=PORT) & match.ipv4(longer_than=NARROW)
-    lost = seen.wait_for("client--wire", too_long)
-    if not match.ipv4(df=True)(lost.data):
+    seen.wait_for("client--wire", match.tcp(flags="SYN", dst_port=PORT))
+    too_long, fits = match.ipv4(longer_than=NARROW), match.ipv4(shorter_than=NARROW + 1)
+
+    def sent(which: Matcher) -> list[tcpflow.FlowSegment]:
+        up = transfer.flow(seen.at("client--wire")).up
+        return [each for each in up if each.payload and which(each.traced.data)]
+
+    bench.wait_until(lambda: bool(sent(too_long)), seconds(3), "a segment that is too long")
+    lost = sent(too_long)[0]
+    if not match.ipv4(df=True)(lost.traced.data):
         raise ExpectationFailed(
-            f"client--wire: the client sent #{lost.number}, {len(lost.data) - 14} bytes, without DF"
+            f"client--wire: the client sent #{lost.number}, {len(lost.traced.data) - 14} bytes, "
+            "without DF"
         )
-    message = match.icmpv4(type=3, code=4, next_hop_mtu=NARROW)
+    ours = match.tcp(src_port=lost.tcp.src_port, dst_port=PORT)
+    message = match.icmpv4(type=3, code=4, next_hop_mtu=NARROW, quoting=ours)
     told = seen.wait_for("client--wire", message, sent=True)
 
-    def resent() -> list[tcpflow.FlowSegment]:
-        up = transfer.flow(seen.at("client--wire")).up
-        first = next(each.seq for each in up if each.number == lost.number)
+    def again() -> list[tcpflow.FlowSegment]:
         return [
             each
-            for each in up
-            if each.number > told.number and each.payload and each.seq <= first < each.end
+            for each in sent(fits)
+            if each.number > told.number and each.seq <= lost.seq < each.end
         ]
 
-    fits = match.ipv4(shorter_than=NARROW + 1)
-    bench.loop.run_until(lambda: any(fits(each.traced.data) for each in resent()), seconds(1))
-    again = [each for each in resent() if fits(each.traced.data)]
-    if not again:
+    if not bench.loop.run_until(lambda: bool(again()), seconds(1)):
         raise ExpectationFailed(
             f"client--wire: told of the MTU by #{told.number}, the client did not resend what "
             f"#{lost.number} lost in segments that fit"
         )
-    span = Duration(again[0].at - told.at)
+    resent = again()[0]
+    span = Duration(resent.at - told.at)
     if span > limit:
         raise ExpectationFailed(
             f"client--wire: told of the MTU by #{told.number}, the client only "
-            f"{format_duration(span)} later resent what #{lost.number} lost (#{again[0].number}); "
+            f"{format_duration(span)} later resent what #{lost.number} lost (#{resent.number}); "
             f"allowed {format_duration(limit)}"
         )

@@ -8,9 +8,9 @@ from typing import Self
 
 from testbed.capture import PointView, tcpflow
 from testbed.devices.capabilities import Host
-from testbed.devices.values import Flow, TransferResult
-from testbed.errors import DeviceError, ExpectationFailed
-from testbed.timing import Duration, format_duration
+from testbed.devices.values import Flow
+from testbed.errors import ExpectationFailed
+from testbed.timing import Duration
 from testbed.wire import TcpFlags
 
 __all__ = ["Transfer"]
@@ -63,7 +63,7 @@ class Transfer:
         sides = (("client", self.client, self.down), ("server", self.server, self.up))
         for role, host, expected in sides:
             where = f"{host.name}, {role} of port {self.port}"
-            sent, received = self._result(role, host, within)
+            sent, received = host.tcp_result(role, self.port, within=within)
             for way, result in (("sending", sent), ("receiving", received)):
                 if result.error is not None:
                     raise ExpectationFailed(
@@ -77,17 +77,6 @@ class Transfer:
                 raise ExpectationFailed(
                     f"{where}: received {received.octets} octets, but not those that the peer sent"
                 )
-
-    def _result(self, role: str, host: Host, within: Duration) -> tuple[TransferResult, ...]:
-        try:
-            return host.tcp_result(role, self.port, within=within)
-        except DeviceError as error:
-            if "ETIMEDOUT" not in str(error):
-                raise
-            raise ExpectationFailed(
-                f"{host.name}, {role} of port {self.port}: the transfer has not ended within "
-                f"{format_duration(within)}: {error}"
-            ) from error
 
 
 def _seeded(size: int, seed: int) -> bytes:

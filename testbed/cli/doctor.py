@@ -30,7 +30,8 @@ def doctor() -> None:
         table.add_row(sign, check.name, check.found, ", ".join(check.needed_by))
     console.print(table)
     for check in report.missing:
-        console.print(f"[red]{check.name}[/]: {check.mend}", highlight=False, soft_wrap=True)
+        mend = check.mend or "optional; plans that need it are skipped here"
+        console.print(f"[red]{check.name}[/]: {mend}", highlight=False, soft_wrap=True)
     for lab in report.labs:
         sign = "[green]runs here[/]" if lab.runs else f"[red]does not run here[/]: {lab.why}"
         console.print(f"lab {lab.lab}: {sign}", highlight=False, soft_wrap=True)

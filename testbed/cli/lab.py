@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from testbed.bench.state import journal_file
 from testbed.cli.options import load_bench
-from testbed.errors import PlanError
-from testbed.inventory import dump
-from testbed.labs.virtual import VirtualLab, held_labs, hold, take_down
+from testbed.errors import InventoryError, PlanError
+from testbed.inventory import Bench, dump, load
+from testbed.labs.virtual import Held, VirtualLab, held_labs, hold, take_down
 
 __all__ = ["lab"]
 
@@ -67,8 +68,20 @@ def up(bench_file: Path, held: bool, out: Path | None) -> None:
 @click.argument("name")
 def down(name: str) -> None:
     """Take the held bench NAME down, with everything in it."""
+    gear = [_described(held) for held in held_labs() if held.name == name]
     ended = take_down(name)
+    for bench in filter(None, gear):
+        # What a run that was killed left changed is gone with its devices.
+        journal_file(bench).unlink(missing_ok=True)
     click.echo(f"bench {ended.name} is down")
+
+
+def _described(held: Held) -> Bench | None:
+    """The bench that the file of a held lab describes, if it is still there."""
+    try:
+        return load(held.inventory).bench
+    except InventoryError:
+        return None
 
 
 @lab.command("list")

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from testbed.bench.cases import Marked, first_line, read_marks
 from testbed.cli.exits import Exit
+from testbed.errors import PlanError
 
 __all__ = ["plans"]
 
@@ -25,12 +26,23 @@ def plans() -> None:
 class _Collector:
     def __init__(self) -> None:
         self.found: dict[str, Marked] = {}
+        self.unread: list[str] = []
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note what is wrong with a plan that cannot be read."""
+        if report.failed:
+            self.unread.append(f"{report.nodeid} cannot be read:\n{report.longreprtext}")
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Take each plan once, however many cases it has."""
         for item in session.items:
-            if "bench" in getattr(item, "fixturenames", ()):
-                self.found.setdefault(item.nodeid.partition("[")[0], read_marks(item))
+            if "bench" not in getattr(item, "fixturenames", ()):
+                continue
+            nodeid = item.nodeid.partition("[")[0]
+            try:
+                self.found.setdefault(nodeid, read_marks(item))
+            except PlanError as error:
+                self.unread.append(f"{nodeid}: {error}")
 
 
 @plans.command("list")
@@ -44,10 +56,12 @@ def list_plans(paths: tuple[str, ...]) -> None:
             ["--collect-only", "-q", "-p", "no:cacheprovider", *(paths or ("plans",))],
             plugins=[collector],
         )
-    if not collector.found:
+    for problem in collector.unread:
+        click.echo(problem, err=True)
+    if not collector.found and not collector.unread:
         click.echo(output.getvalue(), err=True)
         sys.exit(Exit.NOTHING if status == pytest.ExitCode.NO_TESTS_COLLECTED else Exit.USAGE)
-    table = Table(title=f"{len(collector.found)} plans")
+    table = Table(title=f"plans: {len(collector.found)}")
     for heading in ("id", "behaviour", "topology", "clause", "drills", "plan"):
         table.add_column(heading, no_wrap=heading == "id")
     for nodeid, marked in sorted(collector.found.items(), key=lambda item: item[1].behaviour):
@@ -60,3 +74,5 @@ def list_plans(paths: tuple[str, ...]) -> None:
             nodeid,
         )
     Console().print(table)
+    if collector.unread:
+        sys.exit(Exit.USAGE)

@@ -255,8 +255,8 @@ class Host(Device, Configurable, Protocol):
     def tcp_result(self, role: str, port: int, *, within: Duration) -> tuple[TransferResult, ...]:
         """Wait for the ``server`` or ``client`` of ``port``: what it sent and what it received.
 
-        A connection that failed has its error in the results; DeviceError where it has not ended
-        ``within``, with how far it came.
+        A connection that failed has its error in the results; ExpectationFailed where it has not
+        ended ``within``, with how far it came.
         """
 
     def udp_serve(self, port: int) -> None:

@@ -38,6 +38,8 @@ Answer = dict[str, Any]
 """A JSON object: what was asked, or the answer."""
 
 _PROGRESS = struct.Struct("!QQQ")  # in the lock file: process, octets sent, octets received
+_RESET_AT_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for no time at all
+_FINISH_AT_CLOSE = struct.pack("ii", 0, 0)
 _LINUX = {"IP_MTU_DISCOVER": 10, "IP_PMTUDISC_DONT": 0, "IP_PMTUDISC_DO": 2}  # linux/in.h
 
 
@@ -77,10 +79,16 @@ class Transfer:
             self._finish_sending()
 
     def run(self) -> Answer:
-        """Go on until both directions have ended."""
+        """Go on until both directions have ended.
+
+        A service that is killed before that leaves no connection behind which the kernel would go
+        on with for minutes: it is reset.
+        """
         self._sock.setblocking(False)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
         while len(self._seconds) < 2:
             self._turn()
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FINISH_AT_CLOSE)
         return {name: self._report(name) for name in ("sent", "received")}
 
     def _turn(self) -> None:
@@ -300,7 +308,8 @@ def result(ask: Answer) -> Answer:
         fcntl.flock(lock, fcntl.LOCK_SH)
     except TimeoutError:
         _, sent, received = _PROGRESS.unpack(os.pread(lock, _PROGRESS.size, 0))
-        return {"error": "ETIMEDOUT", "text": f"it has sent {sent} and received {received} octets"}
+        far = f"it has sent {sent} and received {received} octets"
+        return {"error": "EINPROGRESS", "text": f"the {ask['role']} has not ended: {far}"}
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         os.close(lock)

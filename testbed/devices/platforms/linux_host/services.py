@@ -18,7 +18,7 @@ from testbed.devices.base import quote
 from testbed.devices.parsing import Row, read_json
 from testbed.devices.platforms.linux_host import agent
 from testbed.devices.values import Datagram, TransferResult, UdpAnswer
-from testbed.errors import DeviceError, Unsupported
+from testbed.errors import DeviceError, ExpectationFailed, Unsupported
 from testbed.timing import Duration, seconds
 
 __all__ = [
@@ -39,6 +39,8 @@ T = TypeVar("T")
 _PYTHON = "command -v /usr/bin/python3 || command -v python3"
 
 _AT_ONCE = Duration(0)
+
+_UNFINISHED = "EINPROGRESS:"
 
 _MARGIN = seconds(5)
 """How much longer than its work a call of the agent may take."""
@@ -175,14 +177,16 @@ class Agent:
     def ask(self, what: str, *, lasting: Duration = _AT_ONCE, **details: object) -> str:
         """What the agent answers to ``what``, in JSON; DeviceError where it could not do it.
 
-        ``lasting`` is how long its work may take.
+        ``lasting`` is how long its work may take. ExpectationFailed where a service that it was to
+        wait for goes on: the agent has done its work, it is the host's TCP that has not.
         """
         self._install()
         command = _program(self.directory(), {"do": what, **details})
         answer = self._run(command, within=Duration(lasting + max(_MARGIN, DEFAULT_WITHIN)))
         failure = parse_failure(answer)
         if failure is not None:
-            raise DeviceError(f"{self._name}: {what} of port {details.get('port')}: {failure}")
+            problem = f"{self._name}: {what} of port {details.get('port')}: {failure}"
+            raise (ExpectationFailed if failure.startswith(_UNFINISHED) else DeviceError)(problem)
         return answer
 
     def read(
