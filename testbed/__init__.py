@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from testbed.bench.drill import drill
     from testbed.bench.topology import Kind, Topology
     from testbed.bench.transfers import Transfer
-    from testbed.capture import Matcher, match, tcpflow
+    from testbed.capture import Matcher, TracedFrame, match, tcpflow
     from testbed.devices.values import FdbEntry, Flow, TransferResult, VlanMode
     from testbed.errors import (
         BenchError,
@@ -111,6 +111,7 @@ _HOMES = {
     "TestbedError": "testbed.errors",
     "TimeExceeded": "testbed.wire",
     "Topology": "testbed.bench.topology",
+    "TracedFrame": "testbed.capture",
     "Transfer": "testbed.bench.transfers",
     "TransferResult": "testbed.devices.values",
     "UdpDatagram": "testbed.wire",
@@ -173,6 +174,7 @@ __all__ = [
     "TestbedError",
     "TimeExceeded",
     "Topology",
+    "TracedFrame",
     "Transfer",
     "TransferResult",
     "UdpDatagram",

@@ -44,29 +44,40 @@ def oversize(there: IPv4Packet, mtu: int, most: int) -> Iterator[IPv4Packet]:
     yield replace(there, offset=800, payload=body[: mtu + 5])
 
 
-def fault_in(pieces: list[IPv4Packet], whole: IPv4Packet, mtu: int) -> str:
-    """What is wrong with ``pieces`` of ``whole``; nothing, if nothing is."""
-    at = whole.offset
+def faults_in(piece: IPv4Packet, whole: IPv4Packet, mtu: int, *, last: bool) -> Iterator[str]:
+    """What is wrong with one fragment of ``whole``."""
+    if piece.total_length > mtu:
+        yield f"it has {piece.total_length} bytes, the MTU is {mtu}"
+    if len(piece.payload) % 8 and not last:
+        yield f"it carries {len(piece.payload)} bytes, no multiple of 8, and is not the last"
+    if piece.mf != (whole.mf or not last):
+        yield f"MF is {piece.mf}"
+    if piece.offset == whole.offset:
+        if piece.options != whole.options:
+            yield f"its options are {piece.options.hex()}, wanted {whole.options.hex()}"
+    elif (COPIED in whole.options) != (COPIED in piece.options):
+        yield f"its options are {piece.options.hex()}, {COPIED.hex()} is to be copied"
+    elif NOT_COPIED in piece.options:
+        yield f"its options are {piece.options.hex()}, {NOT_COPIED.hex()} is not to be copied"
+
+
+def judge(pieces: list[IPv4Packet], whole: IPv4Packet, mtu: int) -> None:
+    """Hold every fragment, and all of them together, against ``whole``."""
+    wrong: list[str] = []
+    end = whole.offset
     for piece in pieces:
+        here = f"fragment at {piece.offset}"
+        if piece.offset != end:
+            wrong.append(f"{here}: the one before ends at {end}")
+        end = piece.offset + len(piece.payload)
         last = piece is pieces[-1]
-        here = f"fragment at {piece.offset}: "
-        if piece.offset != at:
-            return f"{here}the one before ends at {at}"
-        if piece.total_length > mtu:
-            return f"{here}{piece.total_length} bytes, MTU {mtu}"
-        if len(piece.payload) % 8 and not last:
-            return f"{here}{len(piece.payload)} bytes of payload, no multiple of 8, and not the last"
-        if piece.mf != (whole.mf or not last):
-            return f"{here}MF is {piece.mf}"
-        if piece.options != whole.options and piece.offset == 0:
-            return f"{here}options {piece.options.hex()}, wanted {whole.options.hex()}"
-        if piece.offset and (COPIED in whole.options) != (COPIED in piece.options):
-            return f"{here}without the option that is to be copied: {piece.options.hex()}"
-        if piece.offset and NOT_COPIED in piece.options:
-            return f"{here}with the option that is not to be copied"
-        at += len(piece.payload)
-    together = b"".join(piece.payload for piece in pieces)
-    return "" if together == whole.payload else "together they are another packet"
+        wrong += [f"{here}: {fault}" for fault in faults_in(piece, whole, mtu, last=last)]
+    if b"".join(piece.payload for piece in pieces) != whole.payload:
+        wrong.append("together they carry other bytes than the packet did")
+    if wrong:
+        raise ExpectationFailed(
+            f"b--dut: {whole.total_length} bytes at MTU {mtu}: {wrong[0]}", "\n".join(wrong)
+        )
 
 
 def overlong(bench: Bench) -> None:
@@ -147,8 +158,7 @@ def test_fragments_fit_and_make_up_the_packet(bench: Bench) -> None:
             )
             frames = at_b.expect_count(frame & same, range(2, most // 8))
             pieces = sorted((dissect(f.data).ipv4 for f in frames), key=lambda p: p.offset)
-            if fault := fault_in(pieces, packet, mtu):
-                raise ExpectationFailed(f"b--dut: of {packet.total_length} bytes, {fault}")
+            judge(pieces, packet, mtu)
             total += len(pieces)
         at_b.expect_count(match.ipv4(src=a.ip), total)
         seen.at("a--dut").expect_none(match.ipv4())

@@ -15,6 +15,7 @@ from testbed import (
     Delay,
     Duration,
     ExpectationFailed,
+    Instant,
     Matcher,
     Topology,
     Transfer,
@@ -75,7 +76,7 @@ def test_told_sender_goes_on_at_once_in_smaller_segments(bench: Bench) -> None:
     client.expect_none(mine & match.ipv4(df=False))
     client.expect_none(match.ipv4(src=net["client"].ip, fragment=True))
     # One more may have been on its way when the message came.
-    client.after(Duration(told.at + LATENCY)).expect_none(mine & match.ipv4(longer_than=NARROW))
+    client.after(Instant(told.at + LATENCY)).expect_none(mine & match.ipv4(longer_than=NARROW))
     learned = bench.host("client").path_mtu(net["server"].ip)
     if learned != NARROW:
         raise ExpectationFailed(f"client: its path MTU is {learned}, it was told {NARROW}")

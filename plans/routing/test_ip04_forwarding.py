@@ -112,7 +112,8 @@ def one_hop_on(packet: IPv4Packet, src: MacAddr, dst: MacAddr) -> Matcher:
 @drill(
     "strips options",
     faults.nft(
-        "type filter hook postrouting priority 0;", "ip hdrlength 7 @nh,160,64 set 0x0101010101010101"
+        "type filter hook postrouting priority 0;",
+        "ip hdrlength 7 @nh,160,64 set 0x0101010101010101",
     ),
     caught="ipv4.options 0101",
 )
@@ -140,7 +141,9 @@ def test_only_what_a_hop_must_change_is_changed(bench: Bench) -> None:
             frame = compose(EthFrame(in_port.mac, a.mac), packet)
             bench.nic("a").inject(frame + JUNK if len(frame) < 60 else frame)
         bench.nic("a").inject(
-            compose(EthFrame(STRANGER, a.mac), IPv4Packet(a.ip, b.ip, payload=b"not for the router"))
+            compose(
+                EthFrame(STRANGER, a.mac), IPv4Packet(a.ip, b.ip, payload=b"not for the router")
+            )
         )
         bench.nic("b").inject(compose(EthFrame(out_port.mac, b.mac), back, pad=True))
         seen.settle()

@@ -1,9 +1,10 @@
 """Of the routes that match a packet, the one with the longest prefix decides.
 
-A default route, a /17, a /24, a /25 and a /32, each inside the last, lead to two next hops by turns, and
-are configured out of order. Packets to both edges of every prefix take the route of the longest
-one that holds them, to that next hop's MAC address and nowhere else (RFC 1812 5.2.4.3). Packets
-from or to 127.0.0.0/8 take none: loopback is never on the wire (RFC 1812 5.3.7, RFC 1122 3.2.1.3).
+A default route, a /17, a /24, a /25 and a /32, each inside the last, lead to two next hops by
+turns, and are configured out of order. Packets to both edges of every prefix take the route of the
+longest one that holds them, to that next hop's MAC address and nowhere else (RFC 1812 5.2.4.3).
+Packets from or to 127.0.0.0/8 take none: loopback is never on the wire (RFC 1812 5.3.7, RFC 1122
+3.2.1.3).
 """
 
 from collections.abc import Callable

@@ -26,7 +26,7 @@ from testbed import (
 )
 
 MARK = b"IP-11 "
-LIMITED = IPv4Address("255.255.255.255")
+LIMITED, UNSPECIFIED = IPv4Address("255.255.255.255"), IPv4Address(0)
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 FAR = IPv4Address("203.0.113.11")
 
@@ -84,8 +84,9 @@ def test_local_broadcasts_stay_on_their_link(bench: Bench) -> None:
     bench.router("dut").add_route(EVERYWHERE, b.ip)
     local = [
         packet
-        for address in (LIMITED, a.address.network.broadcast_address, IPv4Address(0))
-        for packet in datagrams(a.ip, address)
+        for source in (a.ip, UNSPECIFIED)  # which is how a DHCP client sends
+        for address in (LIMITED, a.address.network.broadcast_address, UNSPECIFIED)
+        for packet in datagrams(source, address)
     ]
     far = IPv4Packet(a.ip, FAR, payload=MARK)
 

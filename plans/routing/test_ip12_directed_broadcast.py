@@ -1,9 +1,10 @@
 """A broadcast directed at another subnet is dropped, unless the router is told to deliver it.
 
 By default a packet for the broadcast address of a subnet behind the router goes nowhere (RFC 2644
-2: the default MUST be not to forward). Switched on for one subnet, the packet is delivered there as
-a broadcast frame, so that every host gets it, once, one hop on and otherwise as it was; other
-subnets stay closed, and 255.255.255.255 does not cross. Switched off again, nothing passes.
+3: forwarding is an option, which must be off by default). Switched on for one subnet, it is
+delivered there as a broadcast frame, so that every host gets it, once, one hop on and otherwise as
+it was; other subnets stay closed, and 255.255.255.255 does not cross. Switched off again, nothing
+passes.
 """
 
 from dataclasses import replace
@@ -39,7 +40,7 @@ def send(bench: Bench, *packets: IPv4Packet) -> Capture:
     return seen
 
 
-@pytest.mark.behaviour("IP-12", clause="RFC 2644 2")
+@pytest.mark.behaviour("IP-12", clause="RFC 2644 3")
 @pytest.mark.topology(Topology.star("dut:router", "a", "b", "c"))
 @drill(
     "on by default",

@@ -1,19 +1,44 @@
 """A switch learns the source address of a frame and then forwards to that port only.
 
 After one frame from A on port 1, the MAC table shows A on port 1, and a frame to A leaves port 1
-and no other (IEEE 802.1Q 8.7, the learning process).
+and no other (IEEE 802.1Q 8.7, the learning process). That frame teaches in turn where its sender
+is: a unicast teaches as well as a broadcast does.
 """
 
 import pytest
 
-from testbed import Bench, EthFrame, MacAddr, Topology, drill, faults, match, seconds
+from testbed import (
+    Bench,
+    EthFrame,
+    MacAddr,
+    Topology,
+    drill,
+    faults,
+    match,
+    milliseconds,
+    seconds,
+)
 
 STATION = MacAddr("02:00:00:00:01:0a")
 SENDER = MacAddr("02:00:00:00:01:0b")
+MARK = b"SW-01"
+LINGER = milliseconds(100)  # a copy that comes late is a copy
+
+
+def expect_delivered(bench: Bench, frame: EthFrame, source: str, target: str) -> None:
+    """``frame`` from ``source`` comes out toward ``target``, once and unaltered, and only there."""
+    with bench.capture() as seen:
+        bench.nic(source).inject(frame)
+        bench.watch_for(LINGER)
+
+    seen.at(f"{target}--dut").expect_count(match.raw(frame.emit(pad=True)), 1)
+    seen.at(f"{target}--dut").expect_count(match.containing(MARK), 1)
+    for leaf in {"a", "b", "c", "d"} - {target}:
+        seen.at(f"{leaf}--dut").expect_none(match.containing(MARK))
 
 
 @pytest.mark.behaviour("SW-01", clause="802.1Q 8.7")
-@pytest.mark.topology(Topology.star("dut", "a", "b", "c"))
+@pytest.mark.topology(Topology.star("dut", "a", "b", "c", "d"))
 @drill(
     "never learns",
     {
@@ -22,18 +47,28 @@ SENDER = MacAddr("02:00:00:00:01:0b")
     },
     caught="did not learn",
 )
+@drill(
+    "floods what it has learned",
+    {"openvswitch": faults.ovs_flow(f"dl_dst={STATION}", "flood")},
+    caught="expect none",
+)
+@drill(
+    "learns from broadcasts only",
+    {
+        "openvswitch": faults.ovs_flow(f"dl_dst={STATION}", "output:{a}"),
+        "linux_bridge": faults.bridge_port("learning", "off", "b"),
+    },
+    caught=f"did not learn {SENDER}",
+)
 def test_learned_station_is_reached_through_its_port_only(bench: Bench) -> None:
-    dut, a, b = bench.switch("dut"), bench.nic("a"), bench.nic("b")
+    dut = bench.switch("dut")
     dut.flush_fdb()
-    a.inject(EthFrame(dst=MacAddr.BROADCAST, src=STATION))
+    bench.nic("a").inject(EthFrame(dst=MacAddr.BROADCAST, src=STATION))
     dut.wait_learned(STATION, on=bench.port("dut", toward="a"), within=seconds(2))
 
-    call = EthFrame(dst=STATION, src=SENDER, payload=bytes(range(256)))
-    with bench.capture() as seen:
-        b.inject(call)
-        seen.settle()
+    call = EthFrame(dst=STATION, src=SENDER, payload=MARK + bytes(range(256)))
+    expect_delivered(bench, call, "b", "a")
 
-    seen.at("a--dut").expect_count(match.raw(call.emit(pad=True)), 1)
-    seen.at("a--dut").expect_count(match.eth(dst=STATION), 1)
-    seen.at("c--dut").expect_none(match.eth(src=SENDER, dst=STATION))
-    seen.at("b--dut").expect_none(match.eth(src=SENDER, dst=STATION))
+    dut.wait_learned(SENDER, on=bench.port("dut", toward="b"), within=seconds(2))
+    answer = EthFrame(dst=SENDER, src=STATION, payload=MARK + bytes(range(256)))
+    expect_delivered(bench, answer, "a", "b")

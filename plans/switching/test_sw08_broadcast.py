@@ -1,7 +1,8 @@
 """A broadcast leaves every port but its own, whatever the table holds; groups are never learned.
 
-One copy on each other port, with an empty table and with a filled one. A frame with a group
-address as its source leaves no entry (IEEE 802.1Q 8.7: individual source addresses are learned).
+One copy on each other port, from every side, with an empty table and with a filled one. A frame
+with a group address as its source leaves no entry (IEEE 802.1Q 8.7: individual source addresses are
+learned), and broadcasts still reach everybody after it.
 """
 
 import pytest
@@ -15,22 +16,75 @@ from testbed import (
     drill,
     faults,
     match,
+    milliseconds,
     seconds,
 )
 
-SENDER = MacAddr("02:00:00:00:08:0a")
-GROUP_SOURCE = MacAddr("03:00:00:00:08:0b")
+LEAVES = ("a", "b", "c", "d")
+SENDERS = "02:00:00:18:00:00/ff:ff:ff:ff:00:00"
+GROUP_SOURCES = (MacAddr("03:00:00:00:08:0b"), MacAddr.BROADCAST)
 LAST = MacAddr("02:00:00:00:08:ff")
-CROWD = 200
+MARK = b"SW-08"
+LINGER = milliseconds(100)  # a copy that comes late is a copy
+CROWD = [MacAddr(b"\x02\x00\x00\x08" + number.to_bytes(2, "big")) for number in range(1000)]
+AT_ONCE = 50
+ARP, EXPERIMENTAL = 0x0806, 0x88B5
+
+
+def fill_table(bench: Bench) -> None:
+    """Have a crowd learned behind port b by frames that stay there, and then LAST behind a."""
+    dut, b = bench.switch("dut"), bench.nic("b")
+    b.inject(EthFrame(dst=MacAddr.BROADCAST, src=CROWD[0]))
+    dut.wait_learned(CROWD[0], on=bench.port("dut", toward="b"), within=seconds(2))
+    for start in range(0, len(CROWD), AT_ONCE):
+        with bench.capture("a--dut"):  # not more at once than a software switch can queue
+            b.inject(*(EthFrame(dst=CROWD[0], src=one) for one in CROWD[start : start + AT_ONCE]))
+    bench.nic("a").inject(EthFrame(dst=MacAddr.BROADCAST, src=LAST))
+    dut.wait_learned(LAST, on=bench.port("dut", toward="a"), within=seconds(5))
+
+
+def expect_broadcasts(bench: Bench, state: int) -> None:
+    """Broadcasts from each leaf, by a station new to the switch, reach every other leaf once.
+
+    So do frames to a group that was a source: had it been learned, they would leave one port.
+    """
+    shouts = {
+        leaf: [
+            EthFrame(
+                dst,
+                MacAddr(b"\x02\x00\x00\x18" + bytes([state, number])),
+                kind,
+                MARK + leaf.encode() * 200,
+            )
+            for dst, kind in (
+                (MacAddr.BROADCAST, ARP),
+                (MacAddr.BROADCAST, EXPERIMENTAL),
+                (GROUP_SOURCES[0], EXPERIMENTAL),
+            )
+        ]
+        for number, leaf in enumerate(LEAVES)
+    }
+    with bench.capture() as seen:
+        for leaf, frames in shouts.items():
+            bench.nic(leaf).inject(*frames)
+        bench.watch_for(LINGER)
+    for leaf in LEAVES:
+        others = [frame for other, frames in shouts.items() if other != leaf for frame in frames]
+        for frame in others:
+            seen.at(f"{leaf}--dut").expect_count(match.raw(frame.emit(pad=True)), 1)
+        for frame in shouts[leaf]:
+            seen.at(f"{leaf}--dut").expect_none(match.eth(src=frame.src))
+        seen.at(f"{leaf}--dut").expect_count(match.containing(MARK), len(others))
 
 
 @pytest.mark.behaviour("SW-08", clause="802.1Q 8.7")
-@pytest.mark.topology(Topology.star("dut", "a", "b", "c", "d"))
+@pytest.mark.topology(Topology.star("dut", *LEAVES))
 @drill(
     "keeps broadcasts from a port",
     {
         "openvswitch": faults.ovs_flow(
-            f"dl_src={SENDER},dl_dst=ff:ff:ff:ff:ff:ff", "output:{b},output:{d}"
+            f"in_port={{a}},dl_src={SENDERS},dl_dst=ff:ff:ff:ff:ff:ff",
+            "output:{b},output:{d}",
         ),
         "linux_bridge": faults.bridge_port("bcast_flood", "off", "c"),
     },
@@ -39,33 +93,60 @@ CROWD = 200
 @drill(
     "sends broadcasts back",
     {
-        "openvswitch": faults.ovs_flow(f"dl_src={SENDER}", "flood,in_port"),
+        "openvswitch": faults.ovs_flow(f"in_port={{a}},dl_src={SENDERS}", "flood,in_port"),
         "linux_bridge": faults.bridge_port("hairpin", "on", "a"),
     },
     caught="a--dut: expect none",
 )
+@drill(
+    "stops broadcasting once the table is full",
+    {
+        # The 500th station's first frame makes the rule that drops broadcasts.
+        "openvswitch": faults.all_of(
+            faults.shell(
+                ":",
+                undo=("ovs-ofctl del-flows {bridge} dl_dst=ff:ff:ff:ff:ff:ff",),
+            ),
+            faults.ovs_flow(
+                f"dl_src={CROWD[500]}",
+                "learn(table=0,priority=901,eth_dst=ff:ff:ff:ff:ff:ff),normal",
+            ),
+        ),
+        # The set has room for 500 stations: broadcasts of any other are dropped.
+        "linux_bridge": faults.shell(
+            "nft add table bridge full",
+            "nft 'add set bridge full known {{ type ether_addr; size 500; flags dynamic; }}'",
+            "nft 'add chain bridge full fault {{ type filter hook prerouting priority 0; }}'",
+            "nft 'add rule bridge full fault add @known {{ ether saddr }} accept'",
+            "nft 'add rule bridge full fault ether daddr ff:ff:ff:ff:ff:ff ether type 0x0806 drop'",
+            undo=("nft delete table bridge full 2>/dev/null || true",),
+        ),
+    },
+    caught="--dut: expect 1",
+)
+@drill(
+    "learns a group source",
+    {
+        "openvswitch": faults.shell(
+            f"ovs-appctl fdb/add {{bridge}} {{a}} 0 {GROUP_SOURCES[0]}",
+            # No command deletes such an entry; a port that changes forgets all of its own.
+            undo=(
+                "ovs-vsctl set port {a} protected=true",
+                "ovs-vsctl set port {a} protected=false",
+            ),
+        ),
+    },
+    caught="learned a group address",
+)
 def test_broadcast_reaches_everybody_and_teaches_no_group(bench: Bench) -> None:
     dut, a = bench.switch("dut"), bench.nic("a")
     dut.flush_fdb()
-    first = EthFrame(dst=MacAddr.BROADCAST, src=SENDER, payload=b"empty table")
-    second = EthFrame(dst=MacAddr.BROADCAST, src=SENDER, payload=b"filled table")
-    with bench.capture() as seen:
-        a.inject(first)
-        seen.settle()
-        for number in range(CROWD):
-            station = MacAddr(b"\x02\x00\x00\x08" + number.to_bytes(2, "big"))
-            bench.nic("b").inject(EthFrame(dst=MacAddr.BROADCAST, src=station))
-        a.inject(second)
-        a.inject(EthFrame(dst=MacAddr.BROADCAST, src=GROUP_SOURCE))
-        a.inject(EthFrame(dst=MacAddr.BROADCAST, src=LAST))
-        seen.settle()
+    expect_broadcasts(bench, state=0)
 
-    for frame in (first, second):
-        copy = match.raw(frame.emit(pad=True))
-        for leaf in ("b", "c", "d"):
-            seen.at(f"{leaf}--dut").expect_count(copy, 1)
-        seen.at("a--dut").expect_none(copy)
-    dut.wait_learned(LAST, on=bench.port("dut", toward="a"), within=seconds(2))
-    groups = [entry for entry in dut.fdb() if entry.mac == GROUP_SOURCE]
+    for group in GROUP_SOURCES:
+        a.inject(EthFrame(dst=MacAddr.BROADCAST, src=group))
+    fill_table(bench)
+    groups = [entry for entry in dut.fdb() if entry.mac in GROUP_SOURCES]
     if groups:
         raise ExpectationFailed(f"{dut.name} learned a group address: {groups[0]}")
+    expect_broadcasts(bench, state=1)

@@ -71,13 +71,14 @@ Range = tuple[int, int]
 )
 def test_only_the_holes_are_filled(bench: Bench) -> None:
     bench.bring_up_network()
-    client, box = bench.host("client"), bench.box("wire")
-    client.set_sysctl("net.ipv4.tcp_congestion_control", "reno")
+    box = bench.box("wire")
+    bench.host("client").set_sysctl("net.ipv4.tcp_congestion_control", "reno")
     box.toward("server").add(Delay(LATENCY))
     box.toward("client").add(Delay(LATENCY))
 
     for timestamps in (True, False):
-        client.set_sysctl("net.ipv4.tcp_timestamps", str(int(timestamps)))
+        for role in ("client", "server"):
+            bench.host(role).set_sysctl("net.ipv4.tcp_timestamps", str(int(timestamps)))
         with (
             bench.capture("client--wire", "wire--server") as seen,
             box.toward("server").impaired(Drop(Nth(*LOST, matching=DATA))),

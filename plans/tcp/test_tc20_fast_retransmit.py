@@ -3,11 +3,11 @@
 "The TCP sender SHOULD use the 'fast retransmit' algorithm [...] after the arrival of 3 duplicate
 ACKs" (RFC 5681 3.2). Ten segments are in flight. The fifth is lost: it is resent when the third
 duplicate comes, not at the second, and not by timeout. The eighth is lost, which leaves two
-duplicates: it is resent by timeout only, ``rto-min`` (seconds, 0.2: Linux's, RFC 6298 2.4 has 1)
+duplicates: it is resent by timeout only, ``rto_min`` (seconds, 0.2: Linux's, RFC 6298 2.4 has 1)
 or more after the last new ACK. The fifth comes behind two others: nothing is resent.
 
 Counted without SACK, where duplicates are all that a sender has: with it, RACK (RFC 8985) also goes
-by time. With SACK, what is asked is that the lost segment is resent within ``fast-retransmit``
+by time. With SACK, what is asked is that the lost segment is resent within ``fast_retransmit``
 (seconds, 0.05) of the third duplicate and that slight reordering provokes nothing. The duplicates
 are let through one in 10 ms, so that it is plain which of them was answered.
 """
@@ -79,8 +79,8 @@ def test_third_duplicate_ack_resends_and_two_do_not(bench: Bench) -> None:
     bench.bring_up_network()
     client, box = bench.host("client"), bench.box("wire")
     client.set_sysctl("net.ipv4.tcp_congestion_control", "reno")
-    fast = seconds(bench.tolerance("fast-retransmit", 0.05))
-    rto_min = seconds(bench.tolerance("rto-min", 0.2))
+    fast = seconds(bench.tolerance("fast_retransmit", 0.05))
+    rto_min = seconds(bench.tolerance("rto_min", 0.2))
     box.toward("server").add(Delay(LATENCY))
 
     client.set_sysctl("net.ipv4.tcp_sack", "0")

@@ -3,7 +3,7 @@
 In the middle of a transfer both ways the cable is out, for several timeouts. TCP gives up only
 after R2, 100 s at the least (RFC 9293 3.8.3); until then it resends what is not acked. When the
 cable is in again, the next timeout brings the connection back: it comes no later than twice the
-time that the one before it took (RFC 6298 5.5), give or take ``rto-ratio`` (0.1) and ``rto-tick``
+time that the one before it took (RFC 6298 5.5), give or take ``rto_ratio`` (0.1) and ``rto_tick``
 (seconds, 0.01). It is the same connection, nobody resets it, every byte arrives intact, and both
 hosts come to their end.
 """
@@ -95,8 +95,8 @@ def expect_back(
     bench: Bench, near: tcpflow.Connection, far: tcpflow.Connection, out: Instant, back: Instant
 ) -> None:
     """Both hosts tried again and again; whoever was due first after it brought the rest along."""
-    ratio = bench.tolerance("rto-ratio", 0.1)
-    tick = seconds(bench.tolerance("rto-tick", 0.01))
+    ratio = bench.tolerance("rto_ratio", 0.1)
+    tick = seconds(bench.tolerance("rto_tick", 0.01))
     hosts = (("client--wire", near.up, near.down), ("wire--server", far.down, far.up))
     due = []
     for point, sent, heard in hosts:

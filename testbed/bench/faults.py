@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from testbed.bench.topology import Kind
-from testbed.errors import PlanError
+from testbed.errors import DeviceError, PlanError, Unsupported
 
 if TYPE_CHECKING:
     from testbed.bench.bench import Bench
@@ -109,11 +109,17 @@ def nft(chain: str, *rules: str, family: str = "ip", role: str = "dut") -> Fault
 
 
 def sysctl(name: str, value: str, *, role: str = "dut") -> Fault:
-    """Set a kernel setting of the device, and put the old value back."""
+    """Set a kernel setting of the device, and put the old value back.
+
+    Unsupported where its kernel has no such setting: the drill is skipped.
+    """
 
     def fault(bench: Bench) -> None:
-        setting = _fill(bench, role, name)
-        old = str(bench.device(role).execute(f"sysctl -n {setting}")).strip()
+        setting, device = _fill(bench, role, name), bench.device(role)
+        try:
+            old = device.execute(f"sysctl -n {setting}").strip()
+        except DeviceError:
+            raise Unsupported(f"the kernel of {device.name} has no setting {setting}") from None
         bench.sabotage(role).run(
             f"sysctl -qw {setting}='{value}'", undo=(f"sysctl -qw {setting}='{old}'",)
         )

@@ -124,7 +124,8 @@ class BenchPlugin:
         story = item.stash[STORY]
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, Unsupported):
-            call.excinfo = pytest.ExceptionInfo.from_exception(_skip(str(error)))
+            reason = _skip(str(error)).with_traceback(error.__traceback__)
+            call.excinfo = pytest.ExceptionInfo.from_exception(reason)
         _judge(story, call)
         if call.when == "teardown":
             story.duration = time.time_ns() - story.started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import random
@@ -9,12 +10,15 @@ import re
 import signal
 import subprocess
 import time
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
 from plan_runs import Sandbox, below, need_root_and, untouched_machine
 
 from testbed.inventory import Bench, End, dump, load
+from testbed.labs import hardware
+from testbed.timing import milliseconds
 
 pytestmark = pytest.mark.root
 
@@ -46,11 +50,6 @@ mirrors:
 
 VERDICTS = """
 @pytest.mark.topology(Topology.star("dut", "a", "b"))
-@drill("floods", {
-    "openvswitch": faults.ovs_flow(f"dl_dst={STATION}", "drop"),
-    "linux_bridge": faults.nft("type filter hook forward priority 0;", f"ether daddr {STATION} drop",
-                               family="bridge"),
-}, caught="it did not come")
 def test_flood(bench: Bench) -> None:
     bench.switch("dut").flush_fdb()
     with bench.capture() as seen:
@@ -127,7 +126,7 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def held(place):
     """The bench file of a held bench."""
-    up = place.testbed("lab", "up", "rack.yaml", "--hold", "--out", "held.yaml")
+    up = place.call("lab", "up", "rack.yaml", "--hold", "--out", "held.yaml")
     assert up.code == 0, up.text
     (line,) = up.lines(r"^bench rack stands \(process")
     pid = int(re.search(r"process (\d+)", line)[1])
@@ -135,13 +134,13 @@ def held(place):
     try:
         yield load(place.path / "held.yaml").bench
     finally:
-        down = place.testbed("lab", "down", "rack")
+        down = place.call("lab", "down", "rack")
         assert down.code == 0, down.text
         assert below(pid) == set()
         left = {p for p, since in lab if Path(f"/proc/{p}").exists()}
         assert not left
         assert not (place.path / "held.yaml").exists()
-        assert place.testbed("lab", "down", "rack").code == 3
+        assert place.call("lab", "down", "rack").code == 3
 
 
 INSIDE = {
@@ -149,8 +148,8 @@ INSIDE = {
     "s/state [A-Z]+//; s/LOWER_UP//'",
     "addresses": "ip -o -4 address show",
     "routes": "ip route show table all",
-    "filters": "nft list ruleset; for i in $(ls /proc/sys/net/ipv4/conf); do tc filter show dev $i; "
-    "done 2>/dev/null",
+    "filters": "nft list ruleset; for i in $(ls /proc/sys/net/ipv4/conf); do "
+    "tc filter show dev $i; done 2>/dev/null",
     "sockets": "ss -Hltnu | awk '{print $1, $5}' | sort",
     "neighbours": "ip neigh show nud permanent",
     "forwarding": "bridge fdb show | grep static",
@@ -158,22 +157,31 @@ INSIDE = {
     "ipv4/conf/*/send_redirects ipv4/conf/*/accept_redirects ipv4/tcp_sack ipv4/icmp_ratelimit "
     "ipv4/icmp_ratemask ipv6/conf/*/disable_ipv6",
     "offloads": "for i in $(ls /proc/sys/net/ipv4/conf); do ethtool -k $i; done 2>/dev/null",
-    "switch": "for table in Port Mirror; do ovs-vsctl --columns=name,tag,trunks,vlan_mode list $table; "
-    "done; ovs-vsctl get bridge br0 other_config mirrors; ovs-ofctl dump-flows br0 | "
+    "switch": "ovs-vsctl --columns=name,tag,trunks,vlan_mode list Port; ovs-vsctl list Mirror; "
+    "ovs-vsctl get bridge br0 other_config mirrors; ovs-ofctl dump-flows br0 | "
     "sed 's/duration=[^ ]*//; s/n_[a-z]*=[^ ]*//g; s/idle_age=[^ ]*//'",
     "router": "vtysh -c 'show running-config'",
 }
 """How to see what a run could leave changed; not every command is on every device."""
 
 
+def inits(bench: Bench) -> dict[str, int]:
+    """The first process of every device: the oldest one there."""
+    rack = int(bench.controller.netns.split("/")[2])
+    found: dict[str, int] = {}
+    for pid, _ in sorted(below(rack), key=itemgetter(1)):
+        with contextlib.suppress(OSError):  # it has just ended
+            name = Path(f"/proc/{pid}/root/etc/hostname").read_text().strip()
+            if name in {*bench.devices, *bench.hosts}:
+                found.setdefault(name, pid)
+    return found
+
+
 def look(bench: Bench) -> dict[str, str]:
     """The state of every device and of the controller's NICs, without the testbed's drivers."""
-    rack = int(bench.controller.netns.split("/")[2])
     nodes = {"controller": ["nsenter", f"--net={bench.controller.netns}"]}
-    for pid, _ in sorted(below(rack)):
-        name = Path(f"/proc/{pid}/root/etc/hostname").read_text().strip()
-        if name in {*bench.devices, *bench.hosts}:
-            nodes.setdefault(name, ["nsenter", "--all", "-t", str(pid)])
+    for name, pid in inits(bench).items():
+        nodes[name] = ["nsenter", "--all", "-t", str(pid)]
     assert len(nodes) == 1 + len(bench.devices) + len(bench.hosts)
     seen = {}
     for name, enter in nodes.items():
@@ -217,15 +225,12 @@ def test_the_same_verdicts_as_brought_up_for_the_run(place, held) -> None:
     assert set(place.verdicts("held").values()) == {"pass", "fail", "error"}
     assert place.report("held").lab == "hardware"
     assert place.report("held").restored
-    drilled = place.testbed("drill", plan, "--bench", "held.yaml", "--artifacts", "held")
-    assert drilled.code == 0, drilled.text
-    assert list(place.verdicts("held").values()).count("drill-caught") == 2
     place.assert_clean()
 
 
 def test_cabling_is_proven(place, held) -> None:
     before = look(held)
-    done = place.testbed("bench", "check", "--bench", "held.yaml")
+    done = place.call("bench", "check", "--bench", "held.yaml")
     assert done.code == 0, done.text
     assert len(done.lines("proven")) == len(held.cables)
     assert difference(look(held), before) == {}
@@ -262,7 +267,7 @@ def recabled(bench: Bench, one: str, two: str) -> Bench:
 )
 def test_cables_swapped(place, held, spoil, wrong) -> None:
     place.write("spoilt.yaml", dump(spoil(held)))
-    done = place.testbed("bench", "check", "--bench", "spoilt.yaml")
+    done = place.call("bench", "check", "--bench", "spoilt.yaml")
     assert done.code == 3, done.text
     for end in wrong:
         assert done.lines(rf"{end}.* wrong "), done.text
@@ -281,17 +286,12 @@ def test_miswired_bench_runs_no_plan(place, held) -> None:
     place.assert_clean()
 
 
-def test_unplugged_cable_is_named(place, held) -> None:
-    rack = int(held.controller.netns.split("/")[2])
-    h1 = next(
-        pid
-        for pid, _ in below(rack)
-        if Path(f"/proc/{pid}/root/etc/hostname").read_text().strip() == "h1"
-    )
-    far = ["nsenter", "--net", "-t", str(h1), "ip", "link", "set", "eth2"]
+def test_unplugged_cable_is_named(place, held, monkeypatch) -> None:
+    monkeypatch.setattr(hardware, "LINK_WITHIN", milliseconds(300))
+    far = ["nsenter", "--net", "-t", str(inits(held)["h1"]), "ip", "link", "set", "eth2"]
     subprocess.run([*far, "down"], check=True)
     try:
-        done = place.testbed("bench", "check", "--bench", "held.yaml")
+        done = place.call("bench", "check", "--bench", "held.yaml")
     finally:
         subprocess.run([*far, "up"], check=True)
     assert done.code == 3, done.text
@@ -307,18 +307,18 @@ def test_kept_configuration_is_undone_by_the_next_run(place, held) -> None:
     assert kept.code == 0, kept.text
     assert kept.lines("2 changes stay on the devices; testbed bench recover undoes them")
     assert difference(look(held), before) != {}
-    done = place.testbed("bench", "recover", "--bench", "held.yaml")
+    done = place.call("bench", "recover", "--bench", "held.yaml")
     assert done.code == 0, done.text
     assert "without putting 2 changes back" in done
     assert difference(look(held), before) == {}
-    again = place.testbed("bench", "recover", "--bench", "held.yaml")
-    assert "nothing was left to undo" in again
+    again = place.call("bench", "recover", "--bench", "held.yaml")
+    assert again.text == "rack: nothing was left to undo\n"
     place.assert_clean()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_killed_in_the_middle(place, held, seed) -> None:
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - moments, no secrets
     before, running = look(held), device_processes(held)
     plan = place.plan("test_changes", CHANGES.replace("MANY", str(chance.randrange(8, 17))))
     arguments = (plan, "--bench", "held.yaml", "--no-prove")
@@ -334,7 +334,7 @@ def test_killed_in_the_middle(place, held, seed) -> None:
         process.wait()
     assert len(difference(look(held), before)) > 3
     if seed % 2:
-        done = place.testbed("bench", "recover", "--bench", "held.yaml")
+        done = place.call("bench", "recover", "--bench", "held.yaml")
         assert done.lines(r"an earlier run ended without putting \d+ changes back"), done.text
     else:
         good = place.plan("test_next", "@STAR\ndef test_next(bench: Bench) -> None:\n    pass\n")

@@ -1,5 +1,4 @@
 import json
-import os
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,11 +71,20 @@ def test_a_journal_with_nothing_to_undo_leaves_no_file(tmp_path) -> None:
     book.before(change(1))
     book.undone(book.entries[0])
     book.close()
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_journal_with_something_to_undo_stays(tmp_path) -> None:
     book = journal(tmp_path / "j")
     book.before(change(1))
     book.close()
-    assert os.listdir(tmp_path) == ["j"]
+    assert [path.name for path in tmp_path.iterdir()] == ["j"]
+
+
+def test_a_journal_without_a_path_keeps_nothing_on_disk(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    book = journal(None)
+    book.before(change(1))
+    assert [entry.change for entry in book.open_entries()] == [change(1)]
+    book.close()
+    assert list(tmp_path.iterdir()) == []

@@ -163,8 +163,8 @@ def test_an_unclosed_quote_is_a_half_typed_command(on_console, login, modem, clo
 
 
 def test_a_program_that_runs_on_the_console_is_told(on_console, login, modem, clock):
-    on_console("sh", "-c", "echo counting; exec sleep 600")
-    type_on(modem, clock, b"", b"counting")
+    on_console("sh", "-c", "read start; echo counting; exec sleep 600")
+    type_on(modem, clock, b"go\r", b"counting")
     with pytest.raises(ConsoleError) as caught:
         login(within=seconds(4))
     assert "prompt" in caught.value.awaited

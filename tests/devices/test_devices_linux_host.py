@@ -10,7 +10,7 @@ from devices_gear import ROUTER_PORTS
 
 from testbed.devices import Flow
 from testbed.devices.platforms.linux_host.agent import seeded
-from testbed.errors import DeviceError, PlanError
+from testbed.errors import DeviceError, ExpectationFailed, PlanError
 from testbed.timing import milliseconds, seconds
 from testbed.wire.addresses import MacAddr
 
@@ -83,14 +83,14 @@ def test_a_transfer_that_hangs_is_told_with_how_far_it_came(hosts):
     one, two = hosts
     two.tcp_serve(5004, flow=Flow(read_after=seconds(60), receive_buffer=4096))
     one.tcp_connect(str(H2), 5004, send=8_000_000)
-    with pytest.raises(DeviceError, match=r"h1: result of port 5004: ETIMEDOUT: it has sent [1-9]"):
+    with pytest.raises(ExpectationFailed, match=r"h1: .* not ended: it has sent [1-9]"):
         one.tcp_result("client", 5004, within=milliseconds(300))
     (client,) = [s for s in one.sockets() if s.remote == f"{H2}:5004"]
     assert client.state == "ESTAB"
     assert client.cwnd is not None
     assert client.mss in (1348, 1360)  # the far link's MTU of 1400, less 40 and a time stamp
     one.stop_services()
-    assert not [s for s in one.sockets() if s.remote == f"{H2}:5004" and s.state == "ESTAB"]
+    assert not [s for s in one.sockets() if s.remote == f"{H2}:5004"]
 
 
 def test_chunks_can_be_paced(hosts):

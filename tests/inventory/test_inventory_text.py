@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from testbed.errors import InventoryError
 from testbed.inventory import load
 from testbed.inventory.source import LARGEST
+
+NOBODY = 65534
 
 
 def only(problems: list[str]) -> str:
@@ -86,11 +89,26 @@ def test_pipe_is_refused_and_not_waited_for(tmp_path):
         load(pipe)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_file_of_somebody_else(tmp_path, small):
+@pytest.fixture
+def not_root() -> Iterator[None]:
+    """Root may read every file: be somebody else for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_file_of_somebody_else(tmp_path, small, request):
     path = tmp_path / "bench.yaml"
     path.write_text(small)
     path.chmod(0)
+    for directory in tmp_path, *tmp_path.parents[:2]:
+        directory.chmod(0o755)
+    request.getfixturevalue("not_root")
     with pytest.raises(InventoryError, match=r"cannot be read \(Permission denied\)"):
         load(path)
 

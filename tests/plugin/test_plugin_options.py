@@ -74,12 +74,11 @@ def test_without_a_bench_plans_are_skipped(sandbox) -> None:
 def test_bad_bench_file(sandbox) -> None:
     plan = sandbox.plan("test_good", GOOD)
     sandbox.write("bad.yaml", "bench: bad\nlab: virtuall\ncables: [[controller:a, sw:p1]]\n")
-    for command in (("testbed", "run"), ("pytest",)):
-        done = sandbox.run(*command, plan, "--bench", "bad.yaml")
-        assert done.code == (2 if command[0] == "testbed" else 4), done.text
-        assert done.lines(r"bad\.yaml:2:6: lab: .*expected")
-        assert done.lines(r"bad\.yaml:3:")
-        assert "Traceback" not in done
+    done = sandbox.testbed("run", plan, "--bench", "bad.yaml")
+    assert done.code == 2, done.text
+    assert done.lines(r"bad\.yaml:2:6: lab: .*expected")
+    assert done.lines(r"bad\.yaml:3:")
+    assert "Traceback" not in done
 
 
 def test_no_bench_file(sandbox) -> None:

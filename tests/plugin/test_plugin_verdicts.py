@@ -133,7 +133,8 @@ def plain(sandbox):
     plan = sandbox.plan("test_classes", PLANS)
     junit = ("--junit-xml", "plain.xml", "--bench-artifacts", "plain")
     done = sandbox.pytest(plan, "--bench", "small.yaml", "-rA", *junit)
-    return done, sandbox.verdicts("plain"), ET.parse(sandbox.path / "plain.xml")
+    junit_file = sandbox.path / "plain.xml"
+    return done, sandbox.verdicts("plain"), ET.parse(junit_file)  # noqa: S314
 
 
 def cases(tree: ET.ElementTree) -> dict[str, list[ET.Element]]:
@@ -214,12 +215,10 @@ def test_notes_and_versions_are_in_the_report(sandbox, plain) -> None:
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ("raise BenchError('rig')", 3),
         ("bench.nic('nobody')", 2),
         ("bench.sabotage('dut').run('true', undo=('false',))", 3),
-        ("raise Unsupported('cannot')", 4),
     ],
-    ids=["rig", "author", "not restored", "nothing ran"],
+    ids=["author", "not restored"],
 )
 def test_exit_code_says_whose_fault_it_is(sandbox, body, code) -> None:
     plan = sandbox.plan("test_one", f"@STAR\ndef test_one(bench: Bench) -> None:\n    {body}\n")
