@@ -34,6 +34,9 @@ __all__ = ["Frr"]
 _SETTLE = seconds(5)
 """How long FRR may take to hand the kernel what it was configured with; it takes milliseconds."""
 
+_PROBE_DELAY = 5
+"""The kernel's own delay_first_probe_time, in seconds (arp(7))."""
+
 _ICMP_TABLE = "testbed_icmp"
 _BROADCAST_TABLE = "testbed_broadcast"
 
@@ -117,16 +120,19 @@ class Frr(LinuxIpDriver):
         """How long a confirmed ARP entry counts as fresh.
 
         arp(7): an entry is fresh for a random time between half of base_reachable_time and one
-        and a half of it.
+        and a half of it. One that is used after that is asked for again delay_first_probe_time
+        later, which is 5 s by itself and must not outlast a shorter timeout.
         """
         if span < milliseconds(1):
             raise PlanError(f"an ARP timeout is 1 ms at least, got {format_duration(span)}")
         path = f"net/ipv4/neigh/{self._port(port)}"
+        whole_seconds = -(-span // seconds(1))
         self._set_sysctls(
             f"ARP timeout {format_duration(span)} on {port}",
             {
                 f"{path}/base_reachable_time_ms": str(span // milliseconds(1)),
-                f"{path}/gc_stale_time": str(-(-span // seconds(1))),
+                f"{path}/gc_stale_time": str(whole_seconds),
+                f"{path}/delay_first_probe_time": str(min(whole_seconds, _PROBE_DELAY)),
             },
         )
 
@@ -148,6 +154,7 @@ class Frr(LinuxIpDriver):
             *(f"net/ipv4/conf/{place}/bc_forwarding" for place in places),
             *(f"net/ipv4/neigh/{place}/base_reachable_time_ms" for place in places[1:]),
             *(f"net/ipv4/neigh/{place}/gc_stale_time" for place in places[1:]),
+            *(f"net/ipv4/neigh/{place}/delay_first_probe_time" for place in places[1:]),
         )
         for (family, name), comment in self._tables().items():
             if (family, name) == ("ip", _ICMP_TABLE):
