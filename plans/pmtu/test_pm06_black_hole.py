@@ -3,8 +3,8 @@
 The router's next hop is narrow and it sends no ICMP errors. The sender notices by itself, lowers
 its segments and the stream arrives whole (RFC 4821 7.7, RFC 2923 2.1). The time from the first loss
 to the first smaller segment is measured, bounded by the tolerance ``black_hole_seconds``: Linux
-lowers them at the fifth timeout (``tcp_retries1`` is 3), which is after 0.2 + 0.4 + 0.8 + 1.6 + 3.2
-s.
+lowers them at the first timeout that finds nothing acked for about 3 s (``tcp_retries1`` is 3),
+which is after 3.2 s or, where that one came a moment too soon, 6.5 s.
 """
 
 import pytest
