@@ -24,6 +24,7 @@ from testbed import (
     UdpDatagram,
     compose,
     drill,
+    enclose,
     faults,
     match,
 )
@@ -34,26 +35,21 @@ OPTIONS = b"\x01" * 8
 IP_HEADER, UDP_HEADERS, TCP_HEADERS = 20, 28, 40
 
 
-def around(packet: IPv4Packet, inner: object) -> IPv4Packet:
-    """``packet`` with ``inner`` in it."""
-    return IPv4Packet.parse(compose(packet, inner))
-
-
 def too_large(there: IPv4Packet, mtu: int, most: int) -> Iterator[IPv4Packet]:
     """Packets over ``mtu`` of whose end the sender must be told."""
-    yield around(there, UdpDatagram(4000, 4001, BODY[: mtu + 1 - UDP_HEADERS]))
-    yield around(there, UdpDatagram(4000, 4001, BODY[: most - UDP_HEADERS]))
-    yield around(there, TcpSegment(4000, 4001, payload=BODY[: mtu + 1 - TCP_HEADERS]))
-    yield around(there, EchoRequest(4000, 1, BODY[: mtu + 1 - UDP_HEADERS]))
+    yield enclose(there, UdpDatagram(4000, 4001, BODY[: mtu + 1 - UDP_HEADERS]))
+    yield enclose(there, UdpDatagram(4000, 4001, BODY[: most - UDP_HEADERS]))
+    yield enclose(there, TcpSegment(4000, 4001, payload=BODY[: mtu + 1 - TCP_HEADERS]))
+    yield enclose(there, EchoRequest(4000, 1, BODY[: mtu + 1 - UDP_HEADERS]))
     options = replace(there, options=OPTIONS)
-    yield around(options, UdpDatagram(4000, 4001, BODY[: mtu + 1 - UDP_HEADERS - len(OPTIONS)]))
+    yield enclose(options, UdpDatagram(4000, 4001, BODY[: mtu + 1 - UDP_HEADERS - len(OPTIONS)]))
     yield replace(there, payload=BODY[: (most - IP_HEADER) // 8 * 8], mf=True)
 
 
 def too_large_to_tell(there: IPv4Packet, mtu: int) -> Iterator[IPv4Packet]:
     """Packets over ``mtu`` of whose end nobody may be told."""
     yield replace(there, offset=64, payload=BODY[: mtu + 1 - IP_HEADER])
-    yield around(there, TimeExceeded(0, there.emit() + BODY[: mtu + 1 - UDP_HEADERS - IP_HEADER]))
+    yield enclose(there, TimeExceeded(0, there.emit() + BODY[: mtu + 1 - UDP_HEADERS - IP_HEADER]))
 
 
 def told(bench: Bench, mtu: int, about: IPv4Packet) -> Matcher:
@@ -120,7 +116,7 @@ def test_sender_is_told_the_next_hops_mtu(bench: Bench) -> None:
             replace(packet, ident=number)
             for number, packet in enumerate(too_large_to_tell(there, mtu), 0x200)
         ]
-        fits = around(replace(there, ident=1), UdpDatagram(4000, 4001, BODY[: mtu - UDP_HEADERS]))
+        fits = enclose(replace(there, ident=1), UdpDatagram(4000, 4001, BODY[: mtu - UDP_HEADERS]))
         divisible = replace(loud[0], ident=2, df=False)
         with bench.capture() as seen:
             for packet in (*loud, *silent, divisible, fits):

@@ -12,14 +12,15 @@ import pytest
 from testbed import (
     Bench,
     Capture,
+    DestinationUnreachable,
     EthFrame,
     ExpectationFailed,
     IPv4Packet,
     Matcher,
     Topology,
+    TracedFrame,
     UdpDatagram,
     compose,
-    dissect,
     drill,
     faults,
     match,
@@ -48,6 +49,14 @@ def told(router: IPv4Address, mtu: int, about: Matcher | bytes) -> Matcher:
     return match.ipv4(src=router, fragment=False, bad_checksum=False) & match.icmpv4(
         type=3, code=4, next_hop_mtu=mtu, quoting=about, bad_checksum=False
     )
+
+
+def next_hop_mtu(answer: TracedFrame) -> int:
+    """The MTU that an ICMP 3/4 names."""
+    message = answer.icmpv4
+    if not isinstance(message, DestinationUnreachable):
+        raise ExpectationFailed(f"#{answer.number} is no ICMP 3/4")
+    return message.next_hop_mtu
 
 
 @pytest.mark.behaviour("PM-03", clause="RFC 1191 3")
@@ -108,7 +117,7 @@ def test_sender_converges_on_the_smallest_link(bench: Bench) -> None:
         answer = seen.at("a--dut").expect_count(message, 1)[0]
         seen.at("a--dut").expect_count(match.icmpv4(), 1)
         seen.at("far--b").expect_none(match.ipv4())
-        length = dissect(answer.data).icmpv4.next_hop_mtu
+        length = next_hop_mtu(answer)
 
     packet, seen = send(length)
     whole = match.ipv4(df=True, fragment=False, payload=packet.payload, bad_checksum=False)

@@ -14,6 +14,7 @@ import pytest
 from testbed import (
     ArpPacket,
     Bench,
+    Duration,
     EthFrame,
     ExpectationFailed,
     IPv4Packet,
@@ -155,7 +156,7 @@ def test_neighbours_are_asked_answered_and_forgotten(bench: Bench) -> None:
 
         send(bench, b.ip, b"third")
         # Some keep an entry for half as long again, and ask only once it is in use.
-        within = FRESH * 3 // 2 + seconds(bench.tolerance("arp_expiry", 8.0))
+        within = Duration(FRESH * 3 // 2 + seconds(bench.tolerance("arp_expiry", 8.0)))
         again = request_for(b.ip)
         bench.wait_until(lambda: len(at_b.all(again)) > 1, within, f"a second {again}")
 

@@ -25,6 +25,7 @@ from testbed import (
     UdpDatagram,
     compose,
     drill,
+    enclose,
     faults,
     match,
 )
@@ -36,11 +37,6 @@ TRACEROUTE = 33434
 """The port from which traceroute counts its probes."""
 
 
-def around(packet: IPv4Packet, inner: object) -> IPv4Packet:
-    """``packet`` with ``inner`` in it."""
-    return IPv4Packet.parse(compose(replace(packet, payload=b""), inner))
-
-
 def reported(spent: IPv4Packet) -> Iterator[IPv4Packet]:
     """``spent`` in forms of which the sender must be told."""
     yield spent
@@ -49,17 +45,17 @@ def reported(spent: IPv4Packet) -> Iterator[IPv4Packet]:
     yield replace(spent, payload=(MARK * 200)[:1100], tos=0xB8)
     yield replace(spent, df=True)
     yield replace(spent, mf=True, payload=MARK.ljust(64))
-    yield around(spent, TcpSegment(40005, 40405, payload=MARK))
-    yield around(spent, EchoRequest(5, 5, MARK))
-    yield around(spent, EchoReply(5, 5, MARK))
+    yield enclose(spent, TcpSegment(40005, 40405, payload=MARK))
+    yield enclose(spent, EchoRequest(5, 5, MARK))
+    yield enclose(spent, EchoReply(5, 5, MARK))
 
 
 def unreported(spent: IPv4Packet) -> Iterator[IPv4Packet]:
     """``spent`` in forms of which nobody may be told."""
     yield replace(spent, offset=8)
     yield replace(spent, offset=8, mf=True, payload=MARK.ljust(64))
-    yield around(spent, TimeExceeded(0, replace(spent, src=spent.dst, dst=spent.src).emit()))
-    yield around(spent, DestinationUnreachable(3, spent.emit()))
+    yield enclose(spent, TimeExceeded(0, replace(spent, src=spent.dst, dst=spent.src).emit()))
+    yield enclose(spent, DestinationUnreachable(3, spent.emit()))
 
 
 def told(bench: Bench, by: str, link: str, about: IPv4Packet) -> Matcher:
@@ -122,10 +118,10 @@ def test_spent_packets_are_reported_hop_by_hop(bench: Bench) -> None:
     loud = [replace(form, ident=number) for number, form in enumerate(reported(spent), 1)]
     hush = [replace(form, ident=0xFFFF - n) for n, form in enumerate(unreported(spent))]
     probes = [
-        around(replace(spent, ttl=ttl, ident=0x700 + ttl), UdpDatagram(40005, TRACEROUTE + ttl))
+        enclose(replace(spent, ttl=ttl, ident=0x700 + ttl), UdpDatagram(40005, TRACEROUTE + ttl))
         for ttl in (1, 2, 3)
     ]
-    ping = around(IPv4Packet(a.ip, dut.ip, ttl=1), EchoRequest(0x505, 1, MARK))
+    ping = enclose(IPv4Packet(a.ip, dut.ip, ttl=1), EchoRequest(0x505, 1, MARK))
 
     with bench.capture() as seen:
         for packet in (*loud, *hush, *probes, ping):

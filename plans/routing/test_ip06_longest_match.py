@@ -98,8 +98,8 @@ def test_longest_prefix_decides(bench: Bench) -> None:
     for leaf, addresses in ROUTED.items():
         frame = match.eth(src=net.at("dut", f"{leaf}--dut").mac, dst=net[leaf].mac)
         for address in addresses:
-            packet = match.ipv4(src=a.ip, dst=address, ttl=63, payload=MARK)
-            seen.at(f"{leaf}--dut").expect_count(frame & packet, 1)
+            mine = match.ipv4(src=a.ip, dst=address, ttl=63, payload=MARK)
+            seen.at(f"{leaf}--dut").expect_count(frame & mine, 1)
     loopback = match.ipv4(src="127.0.0.0/8") | match.ipv4(dst="127.0.0.0/8")
     for leaf in ("a", "b", "c"):
         seen.at(f"{leaf}--dut").expect_none(loopback)

@@ -30,6 +30,7 @@ from testbed import (
     UdpDatagram,
     compose,
     drill,
+    enclose,
     faults,
     match,
     seconds,
@@ -53,14 +54,9 @@ def strangers(bench: Bench) -> Iterator[IPv4Address]:
         yield station.address + number
 
 
-def around(packet: IPv4Packet, inner: object) -> IPv4Packet:
-    """``packet`` with ``inner`` in it."""
-    return IPv4Packet.parse(compose(replace(packet, payload=b""), inner))
-
-
 def to_port(packet: IPv4Packet) -> IPv4Packet:
     """A datagram in ``packet`` for a port at which nobody listens."""
-    return around(packet, UdpDatagram(40007, PORT, MARK))
+    return enclose(packet, UdpDatagram(40007, PORT, MARK))
 
 
 def reported(lost: Callable[[], IPv4Packet]) -> Iterator[IPv4Packet]:
@@ -68,9 +64,9 @@ def reported(lost: Callable[[], IPv4Packet]) -> Iterator[IPv4Packet]:
     yield lost()
     yield replace(lost(), options=b"\x01" * 4)
     yield replace(lost(), mf=True, payload=MARK.ljust(64))
-    yield around(lost(), UdpDatagram(40007, PORT, MARK * 100))
-    yield around(lost(), TcpSegment(40007, PORT, payload=MARK))
-    yield around(lost(), EchoRequest(7, 7, MARK))
+    yield enclose(lost(), UdpDatagram(40007, PORT, MARK * 100))
+    yield enclose(lost(), TcpSegment(40007, PORT, payload=MARK))
+    yield enclose(lost(), EchoRequest(7, 7, MARK))
 
 
 def unreported(lost: Callable[[], IPv4Packet]) -> Iterator[IPv4Packet]:
@@ -81,7 +77,7 @@ def unreported(lost: Callable[[], IPv4Packet]) -> Iterator[IPv4Packet]:
         Redirect(1, NO_NETWORK, QUOTED),
         ParameterProblem(1, QUOTED),
     ):
-        yield around(lost(), error)
+        yield enclose(lost(), error)
     yield replace(lost(), offset=8)
     yield replace(lost(), offset=8, mf=True, payload=MARK.ljust(64))
     for nobody in NO_SINGLE_HOST:

@@ -19,7 +19,6 @@ from testbed import (
     Topology,
     WireError,
     compose,
-    dissect,
     drill,
     faults,
     fragment,
@@ -67,10 +66,10 @@ def whole_reply(seen: Capture, asked: EchoRequest) -> bytes:
     """The reply to ``asked`` that came in fragments, as the frame that it would have been."""
     at_a = seen.at("a--dut")
     start = match.icmpv4(type=0, ident=asked.ident, seq=asked.sequence) & match.ipv4(mf=True)
-    first = dissect(at_a.expect_count(start, 1)[0].data)
+    first = at_a.expect_count(start, 1)[0]
     same = match.ipv4(src=first.ipv4.src, ident=first.ipv4.ident, fragment=True)
     try:
-        packet = reassemble(dissect(frame.data).ipv4 for frame in at_a.all(same))
+        packet = reassemble(frame.ipv4 for frame in at_a.all(same))
     except WireError as error:
         raise ExpectationFailed(
             f"a--dut: the fragments of the reply to {len(asked.data)} bytes do not make a packet",

@@ -41,13 +41,17 @@ def introduce(bench: Bench) -> dict[str, str]:
     return port
 
 
-def expect_sought(bench: Bench, station: MacAddr, *leaves: str) -> None:
-    """A frame from d to ``station`` comes out toward these leaves, once each, and no others."""
+def expect_sought(bench: Bench, station: MacAddr, *leaves: str, among: str = "abcd") -> None:
+    """A frame from d to ``station`` comes out toward these leaves, once each, and no others.
+
+    ``among`` are the leaves whose link is up.
+    """
     frame = EthFrame(dst=station, src=SENDER, payload=MARK + bytes(range(200)))
-    with bench.capture() as seen:
+    links = [f"{leaf}--dut" for leaf in among]
+    with bench.capture(*links, domains=[tuple(among)]) as seen:
         bench.nic("d").inject(frame)
         bench.watch_for(LINGER)
-    for leaf in "abcd":
+    for leaf in among:
         point = seen.at(f"{leaf}--dut")
         if leaf in leaves:
             point.expect_count(match.raw(frame.emit(pad=True)), 1)
@@ -95,6 +99,8 @@ def test_dead_port_is_forgotten_and_no_other(bench: Bench) -> None:
     dut.set_port_up(port["a"], up=False)
     dut.wait_forgotten(LEAVER, within=seconds(2))
     dut.wait_learned(STAYER, on=port["b"], within=seconds(1))
+    expect_sought(bench, STAYER, "b", among="bcd")
+    expect_sought(bench, LEAVER, "b", "c", among="bcd")
     dut.set_port_up(port["a"], up=True)
     dut.wait_port_up(port["a"], within=seconds(8))
 

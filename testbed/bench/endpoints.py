@@ -37,7 +37,14 @@ class Endpoint:
     address: IPv4Interface
     mac: MacAddr
     gateway: IPv4Address | None = None
-    gateway_mac: MacAddr | None = None
+    next_hop_mac: MacAddr | None = None
+
+    @property
+    def gateway_mac(self) -> MacAddr:
+        """Where this end sends what is not on its link; PlanError where it has no gateway."""
+        if self.next_hop_mac is None:
+            raise PlanError(f"{self.node} has no gateway: the topology has no router beside it")
+        return self.next_hop_mac
 
     @property
     def ip(self) -> IPv4Address:
@@ -77,7 +84,7 @@ class Network:
     def gateway_mac(self, link: str) -> MacAddr | None:
         """Where the station on ``link`` sends what is not on its link."""
         found = (e for e in self.endpoints.values() if e.link == link and e.node in self.nics)
-        return next((end.gateway_mac for end in found), None)
+        return next((end.next_hop_mac for end in found), None)
 
     def neighbours_of(self, link: str) -> tuple[IPv4Address, ...]:
         """The devices that answer ARP at the far end of the controller's cable ``link``."""
@@ -125,7 +132,7 @@ def bring_up_network(roles: Roles, probes: list[ArpProbe]) -> Network:
         station = network.stations_by_link.get(end.link)
         if end.node in network.nics and station is not None and end.gateway is not None:
             mac = station.resolve(end.gateway, within=READY_WITHIN)
-            network.endpoints[key] = replace(end, gateway_mac=mac)
+            network.endpoints[key] = replace(end, next_hop_mac=mac)
     return network
 
 

@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from testbed.errors import PlanError
+from testbed.capture.seen import look
+from testbed.errors import ExpectationFailed, PlanError
 from testbed.timing import Duration, Instant
+from testbed.wire.ethernet import EthFrame
 from testbed.wire.frame import Direction, Frame
+from testbed.wire.icmpv4 import Icmpv4
+from testbed.wire.ipv4 import IPv4Packet
 
 __all__ = [
     "Judgement",
@@ -58,6 +62,33 @@ class TracedFrame:
     def data(self) -> bytes:
         """The bytes of the frame."""
         return self.frame.data
+
+    @property
+    def eth(self) -> EthFrame:
+        """Its Ethernet layer; ExpectationFailed where it has none that can be read."""
+        layer = look(self.data).layers.eth
+        if layer is None:
+            raise self._without("Ethernet frame")
+        return layer
+
+    @property
+    def ipv4(self) -> IPv4Packet:
+        """Its IPv4 packet; ExpectationFailed where it has none that can be read."""
+        layer = look(self.data).layers.ipv4
+        if layer is None:
+            raise self._without("IPv4 packet")
+        return layer
+
+    @property
+    def icmpv4(self) -> Icmpv4:
+        """Its ICMP message; ExpectationFailed where it has none that can be read."""
+        layer = look(self.data).layers.icmpv4
+        if layer is None:
+            raise self._without("ICMP message")
+        return layer
+
+    def _without(self, layer: str) -> ExpectationFailed:
+        return ExpectationFailed(f"#{self.number} at {self.point} holds no {layer}")
 
     @property
     def at(self) -> Instant:

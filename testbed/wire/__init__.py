@@ -6,7 +6,7 @@ One module per protocol; ``dissect`` takes any bytes apart, ``compose`` builds f
 from testbed.wire.addresses import MacAddr, ipv4_address
 from testbed.wire.arp import ArpOp, ArpPacket
 from testbed.wire.checksum import checksum_ok, internet_checksum, pseudo_header_sum, update_checksum
-from testbed.wire.compose import Layer, Sendable, compose, patched, to_bytes
+from testbed.wire.compose import Layer, Sendable, compose, enclose, patched, to_bytes
 from testbed.wire.describe import fields, summary
 from testbed.wire.dissect import Dissection, dissect, dissect_ipv4
 from testbed.wire.ethernet import TPIDS, EtherType, EthFrame, VlanTag
@@ -95,6 +95,7 @@ __all__ = [
     "directed_broadcast",
     "dissect",
     "dissect_ipv4",
+    "enclose",
     "fields",
     "fragment",
     "internet_checksum",

@@ -14,7 +14,7 @@ from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 from testbed.wire.tcp import TcpSegment
 from testbed.wire.udp import UdpDatagram
 
-__all__ = ["Layer", "Sendable", "compose", "patched", "to_bytes"]
+__all__ = ["Layer", "Sendable", "compose", "enclose", "patched", "to_bytes"]
 
 Layer: TypeAlias = EthFrame | ArpPacket | IPv4Packet | UdpDatagram | TcpSegment | Icmpv4 | bytes
 """What ``compose`` stacks."""
@@ -117,6 +117,11 @@ def to_bytes(thing: Sendable) -> bytes:
         return bytes(other)
     hint = ": compose it into an EthFrame" if hasattr(thing, "emit") else ""
     raise WireError(f"{type(thing).__name__} is no whole frame{hint}")
+
+
+def enclose(packet: IPv4Packet, *inner: Layer) -> IPv4Packet:
+    """``packet`` with these layers in it, in place of its payload."""
+    return IPv4Packet.parse(compose(replace(packet, payload=b""), *inner))
 
 
 def patched(data: bytes, changes: Mapping[int, int | bytes]) -> bytes:

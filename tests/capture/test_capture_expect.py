@@ -14,9 +14,10 @@ from testbed.capture.trace import Trace
 from testbed.errors import CaptureError, ExpectationFailed, PlanError
 from testbed.timing import Instant
 from testbed.wire.addresses import MacAddr
-from testbed.wire.compose import compose
+from testbed.wire.compose import compose, enclose
 from testbed.wire.ethernet import EthFrame
 from testbed.wire.frame import Direction, Frame
+from testbed.wire.icmpv4 import EchoRequest
 from testbed.wire.ipv4 import IPv4Packet
 from testbed.wire.udp import UdpDatagram
 
@@ -303,3 +304,25 @@ def test_points_must_be_distinct():
 def test_there_is_no_frame_zero():
     with pytest.raises(PlanError, match="no frame #0: the trace holds 1"):
         trace(at(1, udp(7))).frame(0)
+
+
+def test_a_frame_gives_its_layers_or_fails_by_its_number() -> None:
+    trace = trace_of_echo()
+    hit = trace.at("a").expect(match.icmpv4())
+    assert hit.ipv4.src == IPv4Address("10.0.0.1")
+    assert hit.icmpv4 == EchoRequest(1, 2, b"x")
+    assert hit.eth.src == MacAddr("02:00:00:00:00:01")
+    other = trace.at("a").expect(match.eth(ethertype=0x88B5))
+    with pytest.raises(ExpectationFailed, match="#2 at a holds no IPv4 packet"):
+        _ = other.ipv4
+
+
+def trace_of_echo() -> Trace:
+    source, target = MacAddr("02:00:00:00:00:01"), MacAddr("02:00:00:00:00:02")
+    packet = enclose(
+        IPv4Packet(IPv4Address("10.0.0.1"), IPv4Address("10.0.0.2")), EchoRequest(1, 2, b"x")
+    )
+    trace = Trace(["a"])
+    for frame in (compose(EthFrame(target, source), packet), EthFrame(target, source).emit()):
+        trace.add("a", [Frame(frame, Instant(1))])
+    return trace

@@ -153,7 +153,6 @@ class Sandbox:
             "TMPDIR": str(self.scratch),
             "COLUMNS": "250",
             "NO_COLOR": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
 
     @contextlib.contextmanager

@@ -86,11 +86,10 @@ def test_killed(sandbox) -> None:
     assert done.code == 0, done.text
 
 
-@pytest.mark.parametrize("delay", [0.7, 1.1])
-def test_killed_while_it_begins(sandbox, delay) -> None:
+def test_killed_while_it_begins(sandbox) -> None:
     plan = sandbox.plan("test_long", PLAN)
     with sandbox.start(*TESTBED, plan, "--bench", "small.yaml") as process:
-        time.sleep(delay)  # a random moment is the subject of this test
+        time.sleep(1)  # about when the bench comes up: any moment must do
         lab = below(process.pid)
         os.kill(process.pid, signal.SIGKILL)
         await_end(lab)
