@@ -54,9 +54,9 @@ def up(bench_file: Path, held: bool, out: Path | None) -> None:
         click.echo(f"take it down:     testbed lab down {standing.name}")
         return
     with VirtualLab(bench, say) as gear:
-        path.write_text(dump(gear.inventory))
-        click.echo(f"bench {bench.bench} stands: {path}; Ctrl-C takes it down")
         try:
+            path.write_text(dump(gear.inventory))
+            click.echo(f"bench {bench.bench} stands: {path}; Ctrl-C takes it down")
             signal.pause()
         except KeyboardInterrupt:
             click.echo("")

@@ -33,6 +33,9 @@ class _Group(click.Group):
         except TestbedError as error:
             click.echo(f"error: {error}", err=True)
             sys.exit(Exit.RIG)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(Exit.INTERRUPTED)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
