@@ -36,7 +36,7 @@ from testbed import (
 PORT = 5114
 SEGMENTS = 10
 LOST = (2, 4, 6, 8)
-TWICE = 5
+TWICE = SEGMENTS
 LATENCY = milliseconds(40)
 DATA = match.tcp(dst_port=PORT, longer_than=0)
 INPUT = "type filter hook input priority 0;"
