@@ -139,10 +139,11 @@ def program(source: str, *toward: str, role: str = "dut") -> Fault:
         f"echo {encoded} | base64 -d >{PROGRAM}.py; rm -f {PROGRAM}.said; mkfifo {PROGRAM}.said",
         # An interactive shell has setsid go on in a child: only the program knows its own number.
         f"setsid sh -c 'echo $$ >{PROGRAM}.pid; exec python3 {PROGRAM}.py {ports}' "
-        f"<&- >{PROGRAM}.said 2>{PROGRAM}.log & "
+        f"</dev/null >{PROGRAM}.said 2>{PROGRAM}.log & "
         f"read -r said <{PROGRAM}.said || {{{{ cat {PROGRAM}.log; false; }}}}",
         undo=(
-            f"kill $(cat {PROGRAM}.pid) 2>/dev/null || true",
+            # It leads a session of its own: whatever it started goes with it.
+            f"kill -- -$(cat {PROGRAM}.pid) 2>/dev/null || true",
             f"rm -f {PROGRAM}.py {PROGRAM}.said {PROGRAM}.log {PROGRAM}.pid",
         ),
         role=role,
