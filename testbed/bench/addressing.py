@@ -59,11 +59,6 @@ class AddressPlan:
             )
         return mine[0]
 
-    def on_segment(self, link: str) -> tuple[Assignment, ...]:
-        """Everybody in the subnet that ``link`` is part of, fault boxes and switches passed."""
-        networks = {a.address.network for a in self.assignments if a.link == link}
-        return tuple(a for a in self.assignments if a.address.network in networks)
-
 
 def plan_addresses(topology: Topology, management: tuple[IPv4Network, ...] = ()) -> AddressPlan:
     """Give every NIC, host and router of ``topology`` its addresses and routes."""

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from testbed.bench.session import BenchSession
+from testbed.bench.session import BenchSession, held
 from testbed.bench.wireproof import prove_wires
 from testbed.cli.exits import Exit
 from testbed.cli.options import bench_option, load_bench
@@ -36,11 +36,8 @@ def check(bench_file: Path) -> None:
     session = BenchSession(
         load_bench(bench_file), prove=False, say=lambda text: click.echo(text, err=True)
     )
-    session.open()
-    try:
+    with held(session):
         proofs = prove_wires(session.gear, session.driver)
-    finally:
-        session.close()
     table = Table(title=f"cabling of {session.file.bench}, as found")
     for heading in ("cable", "", "state", "how it is known, or what was found"):
         table.add_column(heading)
@@ -63,7 +60,6 @@ def recover(bench_file: Path) -> None:
     The next run does so by itself before anything else; this is for when none is due.
     """
     said: list[str] = []
-    session = BenchSession(load_bench(bench_file), prove=False, say=said.append)
-    session.open()
-    session.close()
+    with held(BenchSession(load_bench(bench_file), prove=False, say=said.append)) as session:
+        pass  # opening it undoes what was left
     click.echo("\n".join(said) if said else f"{session.file.bench}: nothing was left to undo")

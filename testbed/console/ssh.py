@@ -72,10 +72,6 @@ class SshTransport:
         """Readable when something has come."""
         return int(self._channel.fileno())
 
-    def resize(self, columns: int, rows: int) -> None:
-        """Tell the far end how large the terminal is."""
-        self._channel.resize_pty(columns, rows)
-
     def close(self) -> None:
         """End the connection."""
         self._client.close()

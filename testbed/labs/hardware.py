@@ -32,7 +32,7 @@ from testbed.link.afpacket import AfPacketPort
 from testbed.link.claim import NicBefore, NicClaim, claim
 from testbed.timing import Duration, seconds
 
-__all__ = ["Gear", "LoopCli"]
+__all__ = ["Gear", "LoopCli", "ssh_access"]
 
 LINK_WITHIN = seconds(10)
 """How long a NIC may negotiate after it was set up: copper takes up to about 4 s."""
@@ -98,12 +98,14 @@ class FabricFiles:
 
     def _open(self) -> FabricHost:
         if self._host is None:
-            self._host = open_fabric(self._name, clock=self._loop, **_access(self._entry))
+            self._host = open_fabric(
+                self._name, clock=self._loop, within=LOGIN_WITHIN, **ssh_access(self._entry)
+            )
         return self._host
 
 
-def _access(ssh: Ssh) -> dict[str, Any]:
-    """The arguments of a login over SSH."""
+def ssh_access(ssh: Ssh) -> dict[str, Any]:
+    """Where and as whom to log in over SSH, as arguments."""
     return {
         "host": ssh.host,
         "port": ssh.port,
@@ -111,7 +113,6 @@ def _access(ssh: Ssh) -> dict[str, Any]:
         "key": ssh.key,
         "password": resolve(ssh.password) if ssh.password else None,
         "host_key": ssh.host_key or "",
-        "within": LOGIN_WITHIN,
     }
 
 
@@ -216,7 +217,8 @@ class Gear:
                 clock=self.loop,
                 log=self._log,
                 profile=PLATFORMS[entry.platform].profile,
-                **_access(ssh),
+                within=LOGIN_WITHIN,
+                **ssh_access(ssh),
             )
         )
         self._logins.append(cli)

@@ -13,7 +13,7 @@ from testbed.console.transport import Transport
 from testbed.errors import LabError, PlanError, Unsupported
 from testbed.hosts.loop import MonotonicClock
 from testbed.inventory import Bench
-from testbed.inventory.credentials import resolve
+from testbed.labs.hardware import ssh_access
 from testbed.labs.netns import enter_controller
 from testbed.labs.virtual import VirtualLab
 
@@ -45,17 +45,11 @@ def open_transport(bench: Bench, device: str, *, serial: bool) -> Iterator[Trans
         known = ", ".join([*bench.devices, *bench.hosts])
         raise PlanError(f"bench {bench.bench} has no device {device!r}; it has {known}")
     if entry.ssh is not None and not serial:
-        ssh = entry.ssh
         transport: Transport = connect_ssh(
             device,
-            ssh.host,
-            port=ssh.port,
-            user=ssh.user,
-            key=ssh.key,
-            password=resolve(ssh.password) if ssh.password else None,
-            host_key=ssh.host_key or "",
             clock=MonotonicClock(),
             term=(os.environ.get("TERM", "vt100"), *shutil.get_terminal_size()),
+            **ssh_access(entry.ssh),
         )
     elif entry.console is not None:
         transport = connect_serial(device, entry.console.serial, baud=entry.console.baud)
