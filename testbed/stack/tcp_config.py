@@ -1,0 +1,171 @@
+"""TCP's settings, with the default of their RFC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from testbed.timing import Duration, milliseconds, seconds
+
+__all__ = ["TcpConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class TcpConfig:
+    """Timers, limits and algorithms of TCP. Windows and buffers in bytes, windows of time in ns."""
+
+    # Handshake
+    mss: int | None = None
+    """MSS to announce; None: the interface's MTU less 40 (RFC 9293 3.7.1, RFC 6691)."""
+    default_mss: int = 536
+    """What a peer can take that announced nothing (RFC 9293 3.7.1 MUST-15)."""
+    min_mss: int = 88
+    """Announcements below are taken as this: a tiny MSS is an attack on the sender's CPU."""
+    window_scaling: bool = True
+    """Offer and accept RFC 7323 2."""
+    window_scale: int | None = None
+    """The shift to announce; None: the least with which the receive buffer can be told."""
+    timestamps: bool = True
+    """Offer and accept RFC 7323 3."""
+    sack: bool = True
+    """Offer and accept RFC 2018."""
+    dsack: bool = True
+    """Report duplicates (RFC 2883)."""
+    isn: int | None = None
+    """Initial sequence number; None: RFC 6528, a keyed hash plus a clock of 4 us ticks."""
+    timestamp_offset: int | None = None
+    """Where the timestamp clock starts; None: by keyed hash of the connection (RFC 7323 7.1)."""
+    timestamp_tick: Duration = milliseconds(1)
+    """RFC 7323 5.4: 1 ms to 1 s."""
+    syn_retries_span: Duration = seconds(180)
+    """RFC 9293 3.8.3 MUST-23: R2 of a SYN is 3 minutes at least."""
+    syn_retries: int | None = None
+    """Give up after so many resent SYNs instead; None: by ``syn_retries_span``."""
+    synack_retries: int = 5
+    """SYN+ACKs resent before a half-open connection is released."""
+    syn_linear_timeouts: int = 0
+    """The first so many SYN timeouts do not back off (Linux 6.5 and later: 4)."""
+    backlog: int = 128
+    """Half-open and unaccepted connections of one listener, unless listen() says other."""
+    syn_cookies: str = "full"
+    """``off``; ``full``: once the backlog of half-open connections is full (RFC 4987 3.6);
+    ``always``."""
+
+    # Retransmission (RFC 6298)
+    initial_rto: Duration = seconds(1)
+    min_rto: Duration = seconds(1)
+    max_rto: Duration = seconds(60)
+    """RFC 6298 2.5: if bounded, by 60 s at least."""
+    rto_after_syn_loss: Duration = seconds(3)
+    """RFC 6298 5.7: the RTO once data starts, where the SYN was resent."""
+    clock_granularity: Duration = milliseconds(1)
+    """RFC 6298's G."""
+    rtt_alpha: float = 1 / 8
+    rtt_beta: float = 1 / 4
+    rtt_k: int = 4
+    retries_r1: int = 3
+    """RFC 9293 3.8.3: after so many retransmissions, IP is told to look for another way."""
+    give_up: Duration = seconds(100)
+    """R2 (RFC 9293 3.8.3: at least 100 s) for data, from the first transmission of what is lost."""
+    user_timeout: Duration | None = None
+    """RFC 9293 3.8.3's user timeout: data unacknowledged so long closes it; None: by R2 only."""
+
+    # Loss recovery
+    duplicate_ack_threshold: int = 3
+    """RFC 5681 3.2 DupThresh."""
+    limited_transmit: bool = True
+    """RFC 3042."""
+    rack: bool = True
+    """RFC 8985 RACK, where SACK was agreed."""
+    tlp: bool = True
+    """RFC 8985 7 tail loss probes, where SACK was agreed."""
+    tlp_max_ack_delay: Duration = milliseconds(200)
+    """RFC 8985 7.2 TLP.max_ack_delay."""
+    frto: bool = True
+    """RFC 5682: tell spurious timeouts from real ones."""
+
+    # Congestion control
+    congestion_control: str = "cubic"
+    """``reno`` (RFC 5681 without RFC 6582), ``newreno`` (RFC 6582), ``cubic`` (RFC 9438)."""
+    initial_window_segments: int = 10
+    """RFC 6928 2: 10 segments, 14600 bytes at most (or two segments)."""
+    restart_after_idle: bool = True
+    """RFC 5681 4.1: back to the restart window after an idle RTO."""
+    abc_limit: int = 2
+    """RFC 3465 L: SMSS that one ACK may add in slow start (RFC 9438 4.10 allows 2; 1: RFC 5681)."""
+
+    # Buffers and windows
+    send_buffer: int = 256 << 10
+    receive_buffer: int = 256 << 10
+    """The largest window ever offered."""
+    out_of_order_limit: int = 4096
+    """Separate stretches held out of order; what comes beyond is dropped."""
+
+    # Acknowledging
+    delayed_ack: bool = True
+    delayed_ack_timeout: Duration = milliseconds(100)
+    """RFC 9293 3.8.6.3 MUST-40: below 500 ms."""
+    ack_every: int = 2
+    """RFC 9293 3.8.6.3: an ACK for at least every second full segment."""
+    quick_acks: int = 0
+    """The first so many segments are acknowledged at once (Linux: in quickack mode)."""
+    nagle: bool = True
+    """RFC 9293 3.7.4; TCP_NODELAY switches it off per connection."""
+    override_timeout: Duration = milliseconds(200)
+    """RFC 9293 3.8.6.2.1: send what silly-window avoidance holds back after 0.1 to 1 s."""
+
+    # Zero window
+    persist_min: Duration | None = None
+    """First zero-window probe (RFC 9293 3.8.6.1: when it has lasted the RTO); None: the RTO."""
+    persist_max: Duration = seconds(60)
+
+    # Keepalive (RFC 9293 3.8.4; off unless a connection asks)
+    keepalive: bool = False
+    keepalive_idle: Duration = seconds(7200)
+    keepalive_interval: Duration = seconds(75)
+    keepalive_probes: int = 10
+
+    # Closing
+    msl: Duration = seconds(120)
+    """RFC 9293 3.4.2: 2 minutes; TIME-WAIT lasts twice that."""
+    time_wait: Duration | None = None
+    """TIME-WAIT's length in place of 2 MSL."""
+    time_wait_limit: int = 65_536
+    time_wait_reuse: bool = True
+    """A SYN with a later timestamp or number may end TIME-WAIT (RFC 6191, RFC 9293 MAY-2)."""
+    time_wait_ignores_rst: bool = True
+    """RFC 1337 (F1): a reset does not end TIME-WAIT."""
+    fin_wait2_timeout: Duration | None = None
+    """Give up in FIN-WAIT-2 once nobody can read any more; None: never (RFC 9293 sets no limit)."""
+
+    # Defence (RFC 5961)
+    challenge_acks: bool = True
+    challenge_ack_limit: int = 100
+    """Challenge ACKs in 5 seconds and one stack (RFC 5961 7 suggests 10 in 5 s per host)."""
+    paws: bool = True
+    """RFC 7323 5."""
+    max_connections: int = 1 << 20
+
+    ephemeral: tuple[int, int] = (49152, 65535)
+    """RFC 6335 6: the dynamic ports; chosen by RFC 6056's algorithm 3."""
+
+    @classmethod
+    def linux(cls) -> Self:
+        """Linux's values where they differ (kernel 6.18)."""
+        return cls(
+            min_rto=milliseconds(200),
+            max_rto=seconds(120),
+            rto_after_syn_loss=seconds(1),
+            syn_retries=6,
+            syn_linear_timeouts=4,
+            give_up=seconds(924.6),
+            delayed_ack_timeout=milliseconds(40),
+            quick_acks=16,
+            persist_max=seconds(120),
+            keepalive_probes=9,
+            time_wait=seconds(60),
+            fin_wait2_timeout=seconds(60),
+            time_wait_ignores_rst=False,
+            backlog=4096,
+            ephemeral=(32768, 60999),
+        )
