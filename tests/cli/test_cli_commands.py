@@ -70,7 +70,7 @@ def test_unknown_command() -> None:
 def test_inventory_check() -> None:
     done = call("inventory", "check", str(ROOT / "inventory/virtual.yaml"))
     assert done.code == 0
-    assert "bench virtual (virtual): 18 NICs, 4 devices, 2 hosts, 20 cables" in done
+    assert "bench virtual (virtual): 20 NICs, 4 devices, 2 hosts, 22 cables" in done
 
 
 def test_inventory_check_tells_all_errors_of_all_files(tmp_path) -> None:

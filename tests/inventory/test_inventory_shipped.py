@@ -54,7 +54,7 @@ def test_lab_example_finds_its_baselines_from_any_directory(tmp_path, monkeypatc
 
 def test_virtual_bench_is_what_plans_expect():
     bench = load(ROOT / "inventory" / "virtual.yaml").bench
-    assert list(bench.controller.nics) == [*"abcdmefghnijkl", "x1", "x2", "y1", "y2"]
+    assert list(bench.controller.nics) == [*"abcdmefghnijklop", "x1", "x2", "y1", "y2"]
     assert bench.controller.boxes == {"w1": ("x1", "x2"), "w2": ("y1", "y2")}
     assert {name: device.platform for name, device in bench.devices.items()} == {
         "sw1": "openvswitch",
