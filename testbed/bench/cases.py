@@ -32,6 +32,8 @@ class Marked:
     needs: tuple[str, ...]
     drills: tuple[Drill, ...]
     doc: str
+    slow: str = ""
+    """Why the plan takes so long that it runs only where slow plans are asked for."""
 
     @property
     def family(self) -> str:
@@ -86,7 +88,16 @@ def read_marks(definition: pytest.Item | pytest.Function) -> Marked:
         needs=needs,
         drills=tuple(_drill(mark) for mark in definition.iter_markers("drill")),
         doc=doc,
+        slow=_slow(definition.get_closest_marker("slow")),
     )
+
+
+def _slow(mark: pytest.Mark | None) -> str:
+    if mark is None:
+        return ""
+    if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not mark.args[0]:
+        raise PlanError('slow(...): say why, such as slow("R2 is 100 s at least")')
+    return mark.args[0]
 
 
 def _drill(mark: pytest.Mark) -> Drill:

@@ -26,6 +26,9 @@ behaviour_option = click.option(
     metavar="ID",
     help="Only plans of this row or family, such as SW-02 or TC. May be given several times.",
 )
+slow_option = click.option(
+    "--slow", is_flag=True, help="Also the plans that take minutes, which are left out otherwise."
+)
 artifacts_option = click.option(
     "--artifacts", default="reports", show_default=True, metavar="DIR", help="Where reports go."
 )
@@ -79,6 +82,7 @@ def _arguments(plans: tuple[str, ...], bench_file: Path, artifacts: str, capture
 @select_option
 @capture_option
 @artifacts_option
+@slow_option
 @click.option("--keep-config", is_flag=True, help="Leave the plans' changes on the devices.")
 @click.option(
     "--prove/--no-prove", default=True, show_default=True, help="Prove the cabling first."
@@ -92,6 +96,7 @@ def run(  # noqa: PLR0917 - click passes each option by name
     select: str | None,
     capture: str,
     artifacts: str,
+    slow: bool,
     keep_config: bool,
     prove: bool,
     junit: str | None,
@@ -105,6 +110,7 @@ def run(  # noqa: PLR0917 - click passes each option by name
       testbed run --bench rack7.yaml plans/routing -k ttl
     """
     arguments = _arguments(plans, bench_file, artifacts, capture)
+    arguments += ["--bench-slow"] if slow else []
     arguments += ["--bench-keep-config"] if keep_config else []
     arguments += [] if prove else ["--no-bench-prove"]
     arguments += [f"--junit-xml={junit}"] if junit else []
@@ -118,16 +124,19 @@ def run(  # noqa: PLR0917 - click passes each option by name
 @behaviour_option
 @select_option
 @artifacts_option
-def drill(
+@slow_option
+def drill(  # noqa: PLR0917 - click passes each option by name
     plans: tuple[str, ...],
     bench_file: Path,
     behaviours: tuple[str, ...],
     select: str | None,
     artifacts: str,
+    slow: bool,
 ) -> None:
     """Run each of PLANS against its defects, which must fail it for the right reason.
 
     A plan that still passes on a device made wrong on purpose is a broken plan: exit code 1.
     """
     arguments = [*_arguments(plans, bench_file, artifacts, "failed"), "--bench-drill"]
+    arguments += ["--bench-slow"] if slow else []
     sys.exit(_pytest(arguments, select, behaviours))

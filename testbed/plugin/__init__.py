@@ -28,6 +28,7 @@ MARKERS = (
     "behaviour(id, clause=None): the row of the catalogue that this plan judges",
     "topology(Topology): what the plan needs, as named nodes and links",
     "needs(*what): what its devices must have: console, ssh, power",
+    "slow(why): takes minutes of real time; run only where slow plans are asked for",
     "drill(Drill): a defect that the plan must catch; write it with testbed.drill(...)",
 )
 

@@ -168,7 +168,10 @@ class BenchPlugin:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Keep the rows that were asked for."""
+        """Keep the rows that were asked for; slow plans only where those were asked for."""
+        if not self.run.options.slow:
+            for item in items:
+                _leave_if_slow(item)
         if not self.run.options.rows:
             return
         kept = [item for item in items if self._is_wanted(item)]
@@ -210,6 +213,13 @@ class BenchPlugin:
         for note in self.run.session.restore_notes:
             terminalreporter.write_line(f"not put back: {note}", red=True)
         terminalreporter.write_line(f"report: {self.run.report}")
+
+
+def _leave_if_slow(item: pytest.Item) -> None:
+    why = read_marks(item).slow
+    if why:
+        reason = f"slow, not run without --slow: {why}"
+        item.add_marker(pytest.mark.skip(reason=reason), append=False)
 
 
 def _told(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> str:

@@ -27,6 +27,7 @@ class Options:
     prove: bool
     rows: tuple[str, ...]
     narrate: bool
+    slow: bool
 
     @classmethod
     def of(cls, config: pytest.Config) -> Options:
@@ -56,6 +57,7 @@ class Options:
             prove=bool(value("bench_prove")),
             rows=tuple(config.getoption("bench_row")),
             narrate=bool(config.getoption("bench_narrate")),
+            slow=bool(value("bench_slow")),
         )
 
 
@@ -108,8 +110,15 @@ def add_options(parser: pytest.Parser) -> None:
         default=False,
         help="tell plans by their rows and sentences, as testbed run does; use it with -q",
     )
+    group.addoption(
+        "--bench-slow",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="run the plans that are marked slow, too (default: off)",
+    )
     parser.addini("bench", "the bench file to run the plans on, from the ini file", default="")
     parser.addini("bench_capture", "always, failed or never", default="always")
     parser.addini("bench_artifacts", "where reports and captures go", default="")
     parser.addini("bench_keep_config", "leave plans' changes in place", type="bool", default=False)
     parser.addini("bench_prove", "prove the cabling first", type="bool", default=True)
+    parser.addini("bench_slow", "run plans that are marked slow", type="bool", default=False)
