@@ -9,13 +9,13 @@ from typing import Final
 
 from testbed.errors import WireError
 from testbed.wire.addresses import ipv4_from_int
-from testbed.wire.checksum import checksum_ok, fold, ones_sum
+from testbed.wire.checksum import fold, ones_sum
 from testbed.wire.ranges import not_bytes, out_of_range
 from testbed.wire.trusted import trusted
 
 __all__ = ["IPv4Packet", "IpProtocol"]
 
-_HEADER = Struct("!BBHHHBBHII")
+_HEADER = Struct("!HHHHHHII")
 _DF: Final = 0x4000
 _MF: Final = 0x2000
 _RESERVED: Final = 0x8000
@@ -129,16 +129,14 @@ class IPv4Packet:
         if self.reserved:
             fragment |= _RESERVED
         src, dst = int(self.src), int(self.dst)
-        ident, ttl, protocol = self.ident, self.ttl, self.protocol
+        ident, lived = self.ident, (self.ttl << 8) + self.protocol
         if checksum is None:
-            words = first + total + ident + fragment + (ttl << 8) + protocol + src + dst
+            words = first + total + ident + fragment + lived + src + dst
             checksum = fold(words + ones_sum(options) if options else words)
         elif checksum >> 16:
             raise out_of_range("IPv4 packet", checksum=(checksum, 16))
-        head = _HEADER.pack(
-            first >> 8, self.tos, total, ident, fragment, ttl, protocol, checksum, src, dst
-        )
-        return head + options + self.payload
+        head = _HEADER.pack(first, total, ident, fragment, lived, checksum, src, dst)
+        return head + options + self.payload if options else head + self.payload
 
     @staticmethod
     def parse(data: bytes, *, verify: bool = True, partial: bool = False) -> IPv4Packet:
@@ -150,37 +148,43 @@ class IPv4Packet:
         """
         if len(data) < 20:
             raise WireError(f"an IPv4 header has 20 bytes or more, {len(data)} came", len(data))
-        first, tos, total, ident, fragment, ttl, protocol, _, src, dst = _HEADER.unpack_from(data)
-        if first == 0x45:
-            length = 20
-        elif first >> 4 != 4:
-            raise WireError(f"IP version {first >> 4}, expected 4", 0)
-        else:
-            length = (first & 15) << 2
-            if length < 20:
-                raise WireError(f"IPv4 header length {length}, expected 20 to 60", 0)
-            if length > len(data):
-                raise WireError(f"IPv4 header of {length} bytes, {len(data)} came", len(data))
+        first, total, ident, fragment, lived, checksum, src, dst = _HEADER.unpack_from(data)
+        length = first >> 6 & 0x3C
+        if first >> 8 != 0x45:
+            _check_form(first >> 8, len(data))
         if total < length:
             raise WireError(f"IPv4 total length {total}, below the header's {length}", 2)
         if total > len(data) and not partial:
             raise WireError(f"IPv4 total length {total}, but {len(data)} bytes came", 2)
-        if verify and not checksum_ok(data[:length]):
-            raise WireError("IPv4 header checksum is wrong", 10)
+        if verify:
+            words = first + total + ident + fragment + lived + checksum + src + dst
+            if (words if length == 20 else words + ones_sum(data[20:length])) % 0xFFFF:
+                raise WireError("IPv4 header checksum is wrong", 10)
         return _trusted(
             ipv4_from_int(src),
             ipv4_from_int(dst),
-            protocol,
+            lived & 0xFF,
             data[length:total],
-            ttl,
+            lived >> 8,
             ident,
             fragment & _DF != 0,
             fragment & _MF != 0,
             (fragment & 0x1FFF) << 3,
-            tos,
+            first & 0xFF,
             data[20:length] if length > 20 else b"",
             fragment & _RESERVED != 0,
         )
 
 
 _trusted = trusted(IPv4Packet)
+
+
+def _check_form(first: int, came: int) -> None:
+    """Whether a header whose first byte is ``first`` can be one, with ``came`` bytes there."""
+    length = (first & 15) << 2
+    if first >> 4 != 4:
+        raise WireError(f"IP version {first >> 4}, expected 4", 0)
+    if length < 20:
+        raise WireError(f"IPv4 header length {length}, expected 20 to 60", 0)
+    if length > came:
+        raise WireError(f"IPv4 header of {length} bytes, {came} came", came)

@@ -18,6 +18,7 @@ from testbed.wire.tcp_options import (
     emit_options,
     options_size,
     parse_options,
+    timestamps_at,
 )
 from testbed.wire.trusted import trusted
 
@@ -142,6 +143,9 @@ class TcpSegment:
             covered = pseudo_header_sum(src_ip, dst_ip, IpProtocol.TCP, len(data))
             if not checksum_ok(data, covered):
                 raise WireError("TCP checksum is wrong", 16)
+        options: tuple[TcpOption, ...] = ()
+        if length > 20:
+            options = (timestamps_at(data, 20) if length == 32 else None) or _options(data, length)
         return _trusted(
             src_port,
             dst_port,
@@ -150,7 +154,7 @@ class TcpSegment:
             _FLAGS[control & 0x1FF],
             window,
             urgent,
-            _options(data[20:length]) if length > 20 else (),
+            options,
             data[length:],
             control >> 9 & 7,
         )
@@ -159,9 +163,9 @@ class TcpSegment:
 _trusted = trusted(TcpSegment)
 
 
-def _options(data: bytes) -> tuple[TcpOption, ...]:
-    """The header's options; their errors count bytes from the start of the segment."""
+def _options(data: bytes, length: int) -> tuple[TcpOption, ...]:
+    """The options in a header of ``length``; their errors count from the segment's start."""
     try:
-        return parse_options(data)
+        return parse_options(data[20:length])
     except WireError as error:
         raise WireError(error.reason, 20 + (error.offset or 0)) from None

@@ -28,14 +28,17 @@ __all__ = [
     "emit_options",
     "options_size",
     "parse_options",
+    "timestamps_at",
 ]
 
 MAX_OPTIONS: Final = 40
 """Bytes left for options by a data offset of 15 words."""
 
 _WORD = Struct("!I")
-_TIMESTAMPS = Struct("!4sII")
-_NOP_NOP_TIMESTAMPS = b"\x01\x01\x08\x0a"
+_MARKED_TIMESTAMPS = Struct("!III")
+_NOP_NOP_TIMESTAMPS: Final = 0x0101080A
+_SACK_PERMITTED: Final = b"\x04\x02"
+_NOPS: Final = (b"", b"\x01", b"\x01\x01", b"\x01\x01\x01")
 
 
 class OptionKind:
@@ -106,7 +109,7 @@ class SackPermitted:
 
     def emit(self) -> bytes:
         """The option's bytes."""
-        return b"\x04\x02"
+        return _SACK_PERMITTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,19 +204,41 @@ def emit_options(options: tuple[TcpOption, ...]) -> bytes:
     """The bytes of ``options``, padded to whole 32-bit words.
 
     NOPs stand before an option, so that it ends on a word and its fields are aligned, the layout
-    of RFC 7323 appendix A and of Linux's data segments. Where that would not fit, the options are
+    of RFC 7323 appendix A and of Linux. As Linux does it in a SYN, SACK permitted takes the place
+    of the two NOPs of timestamps that follow it. Where all that would not fit, the options are
     packed tightly.
     """
     if len(options) == 1:
         (option,) = options
         if type(option) is Timestamps:
-            return _TIMESTAMPS.pack(_NOP_NOP_TIMESTAMPS, option.value, option.echo)
-    chunks = [option.emit() for option in options]
-    aligned = b"".join([chunk.rjust(-(-len(chunk) // 4) * 4, b"\x01") for chunk in chunks])
+            return _MARKED_TIMESTAMPS.pack(_NOP_NOP_TIMESTAMPS, option.value, option.echo)
+    aligned = _aligned(options)
     if len(aligned) <= MAX_OPTIONS:
         return aligned
-    tight = b"".join(chunks)
+    tight = b"".join([option.emit() for option in options])
     return tight + bytes(-len(tight) % 4)
+
+
+def _aligned(options: tuple[TcpOption, ...]) -> bytes:
+    out = b""
+    before: TcpOption | None = None
+    for option in options:
+        chunk = option.emit()
+        if type(option) is Timestamps and type(before) is SackPermitted:
+            out = out[:-4] + _SACK_PERMITTED + chunk
+        else:
+            out += _NOPS[-len(chunk) % 4] + chunk
+        before = option
+    return out
+
+
+def timestamps_at(data: bytes, at: int) -> tuple[TcpOption, ...] | None:
+    """The timestamps alone, after two NOPs, that the 12 bytes of ``data`` from ``at`` are, or None.
+
+    Nearly every segment of a connection that agreed on timestamps has this and no other option.
+    """
+    mark, value, echo = _MARKED_TIMESTAMPS.unpack_from(data, at)
+    return (_trusted_timestamps(value, echo),) if mark == _NOP_NOP_TIMESTAMPS else None
 
 
 def parse_options(data: bytes) -> tuple[TcpOption, ...]:
@@ -221,10 +246,7 @@ def parse_options(data: bytes) -> tuple[TcpOption, ...]:
 
     Raises WireError where an option's length is below 2 or beyond the end.
     """
-    if len(data) == 12 and data.startswith(_NOP_NOP_TIMESTAMPS):
-        _, value, echo = _TIMESTAMPS.unpack(data)
-        return (_trusted_timestamps(value, echo),)
-    return _parse_any(data)
+    return (timestamps_at(data, 0) if len(data) == 12 else None) or _parse_any(data)
 
 
 # A connection's segments without timestamps carry the same few options again and again.

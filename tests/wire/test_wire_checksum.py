@@ -48,6 +48,17 @@ def test_sum_is_the_definitions_around_the_two_zeros(words: list[bytes]):
     assert ones_sum(data) == by_definition(data)
 
 
+@pytest.mark.parametrize("size", [479, 480, 481, 1459, 1460, 1919, 1920, 1921, 3839, 3841, 65515])
+@pytest.mark.parametrize("fill", [b"\0", b"\xff", b"\0\0\0\1", bytes(range(256))])
+def test_sum_of_long_data_is_the_definitions(size: int, fill: bytes):
+    data = (fill * size)[:size]
+    assert ones_sum(data) == by_definition(data)
+    whole = data[: size & ~1]
+    checked = whole + internet_checksum(whole, 7).to_bytes(2, "big")
+    assert checksum_ok(checked, 7)
+    assert not checksum_ok(checked, 8)
+
+
 def test_nothing_but_zeros_has_no_valid_checksum_of_zero():
     assert internet_checksum(bytes(8)) == 0xFFFF
     assert not checksum_ok(bytes(8))
