@@ -12,21 +12,31 @@ from testbed.wire.dissect import Dissection, dissect, dissect_ipv4
 from testbed.wire.ethernet import TPIDS, EtherType, EthFrame, VlanTag
 from testbed.wire.fragment import fragment, reassemble
 from testbed.wire.frame import Direction, Frame
+from testbed.wire.icmp_info import (
+    MaskReply,
+    MaskRequest,
+    RouterAdvertisement,
+    RouterSolicitation,
+    TimestampReply,
+    TimestampRequest,
+)
+from testbed.wire.icmp_message import IcmpType
 from testbed.wire.icmpv4 import (
     DestinationUnreachable,
     EchoReply,
     EchoRequest,
-    IcmpType,
     IcmpUnknown,
     Icmpv4,
     ParameterProblem,
     Redirect,
     RedirectCode,
+    SourceQuench,
     TimeExceeded,
     TimeExceededCode,
     UnreachableCode,
     parse_icmpv4,
 )
+from testbed.wire.igmp import IgmpMessage, IgmpType
 from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 from testbed.wire.sequence import seq_add, seq_before, seq_between, seq_diff, seq_max, seq_min
 from testbed.wire.subnets import (
@@ -67,21 +77,30 @@ __all__ = [
     "IcmpType",
     "IcmpUnknown",
     "Icmpv4",
+    "IgmpMessage",
+    "IgmpType",
     "IpProtocol",
     "Layer",
     "MacAddr",
+    "MaskReply",
+    "MaskRequest",
     "OptionKind",
     "ParameterProblem",
     "Redirect",
     "RedirectCode",
+    "RouterAdvertisement",
+    "RouterSolicitation",
     "Sack",
     "SackPermitted",
     "Sendable",
+    "SourceQuench",
     "TcpFlags",
     "TcpOption",
     "TcpSegment",
     "TimeExceeded",
     "TimeExceededCode",
+    "TimestampReply",
+    "TimestampRequest",
     "Timestamps",
     "UdpDatagram",
     "UnknownOption",

@@ -9,14 +9,25 @@ from typing import SupportsBytes, TypeAlias
 from testbed.errors import WireError
 from testbed.wire.arp import ArpPacket
 from testbed.wire.ethernet import EtherType, EthFrame
+from testbed.wire.icmp_info import (
+    MaskReply,
+    MaskRequest,
+    RouterAdvertisement,
+    RouterSolicitation,
+    TimestampReply,
+    TimestampRequest,
+)
 from testbed.wire.icmpv4 import EchoReply, EchoRequest, IcmpUnknown, Icmpv4
+from testbed.wire.igmp import IgmpMessage
 from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 from testbed.wire.tcp import TcpSegment
 from testbed.wire.udp import UdpDatagram
 
 __all__ = ["Layer", "Sendable", "compose", "enclose", "patched", "to_bytes"]
 
-Layer: TypeAlias = EthFrame | ArpPacket | IPv4Packet | UdpDatagram | TcpSegment | Icmpv4 | bytes
+Layer: TypeAlias = (
+    EthFrame | ArpPacket | IPv4Packet | UdpDatagram | TcpSegment | Icmpv4 | IgmpMessage | bytes
+)
 """What ``compose`` stacks."""
 
 Sendable: TypeAlias = EthFrame | SupportsBytes
@@ -24,6 +35,17 @@ Sendable: TypeAlias = EthFrame | SupportsBytes
 
 _WITH_PAYLOAD = (EthFrame, IPv4Packet, UdpDatagram, TcpSegment)
 _WITH_DATA = (EchoRequest, EchoReply, IcmpUnknown)
+_WITH_NOTHING = (
+    bytes,
+    ArpPacket,
+    IgmpMessage,
+    MaskReply,
+    MaskRequest,
+    RouterAdvertisement,
+    RouterSolicitation,
+    TimestampReply,
+    TimestampRequest,
+)
 
 
 def compose(*layers: Layer, pad: bool = False) -> bytes:
@@ -55,7 +77,7 @@ def _check_layer(thing: object) -> None:
 
 def _carrying(layer: Layer, inner: Layer, data: bytes) -> Layer:
     """``layer`` around ``inner``, whose bytes are ``data``."""
-    if isinstance(layer, bytes | ArpPacket):
+    if isinstance(layer, _WITH_NOTHING):
         raise WireError(f"compose: {type(layer).__name__} cannot carry another layer")
     name = "payload" if isinstance(layer, _WITH_PAYLOAD) else "quoted"
     if isinstance(layer, _WITH_DATA):
@@ -87,6 +109,8 @@ def _protocol(inner: Layer) -> int:
         return IpProtocol.TCP
     if isinstance(inner, Icmpv4):
         return IpProtocol.ICMP
+    if isinstance(inner, IgmpMessage):
+        return IpProtocol.IGMP
     return IpProtocol.IPIP if isinstance(inner, IPv4Packet) else IpProtocol.EXPERIMENTAL
 
 

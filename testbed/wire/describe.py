@@ -7,19 +7,28 @@ from itertools import chain
 
 from testbed.wire.arp import ArpOp, ArpPacket
 from testbed.wire.dissect import Dissection, dissect, dissect_ipv4
+from testbed.wire.icmp_info import (
+    MaskReply,
+    MaskRequest,
+    RouterAdvertisement,
+    RouterSolicitation,
+    TimestampReply,
+    TimestampRequest,
+)
 from testbed.wire.icmpv4 import (
     DestinationUnreachable,
     EchoReply,
     EchoRequest,
-    IcmpUnknown,
     Icmpv4,
     ParameterProblem,
     Redirect,
     RedirectCode,
+    SourceQuench,
     TimeExceeded,
     TimeExceededCode,
     UnreachableCode,
 )
+from testbed.wire.igmp import IgmpMessage, IgmpType
 from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 from testbed.wire.tcp import TcpSegment
 from testbed.wire.tcp_options import (
@@ -54,6 +63,18 @@ _REDIRECT = {
     RedirectCode.TOS_NET: "TOS and net",
     RedirectCode.TOS_HOST: "TOS and host",
 }
+_IGMP = {
+    IgmpType.V1_REPORT: "v1 report",
+    IgmpType.V2_REPORT: "v2 report",
+    IgmpType.LEAVE: "leave",
+    IgmpType.V3_REPORT: "v3 report",
+}
+_PROTOCOLS = {
+    IpProtocol.ICMP: "ICMP",
+    IpProtocol.IGMP: "IGMP",
+    IpProtocol.UDP: "UDP",
+    IpProtocol.TCP: "TCP",
+}
 
 
 def fields(dissection: Dissection) -> dict[str, dict[str, object]]:
@@ -64,7 +85,7 @@ def fields(dissection: Dissection) -> dict[str, dict[str, object]]:
     ``checksum``: ``bad``; a fault is under ``error``.
     """
     table: dict[str, dict[str, object]] = {}
-    for name in ("eth", "vlan", "arp", "ipv4", "icmpv4", "udp", "tcp"):
+    for name in ("eth", "vlan", "arp", "ipv4", "icmpv4", "igmp", "udp", "tcp"):
         layer = getattr(dissection, name)
         if layer is None:
             continue
@@ -127,12 +148,13 @@ def _faults(seen: Dissection) -> list[str]:
 def _transport(seen: Dissection, packet: IPv4Packet) -> str:
     if seen.icmpv4 is not None:
         return f"ICMP {_icmp(seen.icmpv4)}"
+    if seen.igmp is not None:
+        return f"IGMP {_igmp(seen.igmp)}"
     if seen.udp is not None:
         return f"UDP length {len(seen.payload)}"
     if seen.tcp is not None:
         return f"TCP {_tcp(seen.tcp)}"
-    names = {IpProtocol.ICMP: "ICMP", IpProtocol.UDP: "UDP", IpProtocol.TCP: "TCP"}
-    name = names.get(packet.protocol, f"protocol {packet.protocol}")
+    name = _PROTOCOLS.get(packet.protocol, f"protocol {packet.protocol}")
     return f"{name} length {len(seen.payload)}"
 
 
@@ -180,6 +202,13 @@ def _option(option: TcpOption) -> str:
     return text
 
 
+def _igmp(message: IgmpMessage) -> str:
+    if not message.is_query:
+        return f"{_IGMP.get(message.type, f'type {message.type}')} {message.group}"
+    about = f" {message.group}" if int(message.group) else ""
+    return f"query{about} max response {message.max_response / 10:g} s"
+
+
 def _icmp(message: Icmpv4) -> str:
     match message:
         case EchoRequest() | EchoReply():
@@ -197,9 +226,29 @@ def _icmp(message: Icmpv4) -> str:
             text = f"redirect {what} to {message.gateway}"
         case ParameterProblem():
             text = f"parameter problem at byte {message.pointer}"
-        case IcmpUnknown():
-            return f"type {message.type} code {message.code} length {len(message.data)}"
+        case SourceQuench():
+            text = "source quench"
+        case _:
+            return _query(message)
     return f"{text}, about {_quoted(message.quoted)}"
+
+
+def _query(message: Icmpv4) -> str:
+    """Messages that quote nothing, but for echoes."""
+    if isinstance(message, RouterAdvertisement):
+        routers = ", ".join(f"{ip} preference {pref}" for ip, pref in message.routers)
+        return f"router advertisement lifetime {message.lifetime} {routers}"
+    if isinstance(message, RouterSolicitation):
+        return "router solicitation"
+    names = {
+        TimestampRequest: "timestamp request",
+        TimestampReply: "timestamp reply",
+        MaskRequest: "mask request",
+        MaskReply: f"mask reply {getattr(message, 'mask', '')}",
+    }
+    if name := names.get(type(message)):
+        return f"{name} id {getattr(message, 'ident', 0)} seq {getattr(message, 'sequence', 0)}"
+    return f"type {message.type} code {message.code} length {len(getattr(message, 'data', b''))}"
 
 
 def _quoted(data: bytes) -> str:
@@ -208,8 +257,7 @@ def _quoted(data: bytes) -> str:
     packet = seen.ipv4
     if packet is None:
         return "nothing legible"
-    names = {IpProtocol.ICMP: "ICMP", IpProtocol.UDP: "UDP", IpProtocol.TCP: "TCP"}
-    name = names.get(packet.protocol, f"protocol {packet.protocol}")
+    name = _PROTOCOLS.get(packet.protocol, f"protocol {packet.protocol}")
     src, dst = f"{packet.src}", f"{packet.dst}"
     # Both transports start with their ports, and 8 bytes of either hold them.
     ports = packet.payload[:4]

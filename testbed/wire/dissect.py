@@ -15,6 +15,7 @@ from testbed.wire.arp import ArpPacket
 from testbed.wire.checksum import checksum_ok, pseudo_header_sum
 from testbed.wire.ethernet import EtherType, EthFrame, VlanTag
 from testbed.wire.icmpv4 import Icmpv4, parse_icmpv4
+from testbed.wire.igmp import IgmpMessage
 from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 from testbed.wire.tcp import TcpSegment
 from testbed.wire.udp import UdpDatagram
@@ -29,8 +30,9 @@ class Dissection:
     ``vlan`` is the outermost tag. ``payload`` is what the innermost layer carries: an ICMP error's
     is the packet it quotes. ``error`` is the fault that ended the dissection, its offset counted
     from the start of the data; ``payload`` then starts with the faulty layer. ``bad_checksums``
-    names the layers whose checksum is wrong: ipv4, icmpv4, udp, tcp. The checksum of a fragment's
-    transport cannot be told and is not named; the fragments after the first have no transport.
+    names the layers whose checksum is wrong: ipv4, icmpv4, igmp, udp, tcp. The checksum of a
+    fragment's transport cannot be told and is not named; the fragments after the first have no
+    transport.
     """
 
     eth: EthFrame | None = None
@@ -43,6 +45,7 @@ class Dissection:
     payload: bytes = b""
     error: WireError | None = None
     bad_checksums: tuple[str, ...] = ()
+    igmp: IgmpMessage | None = None
 
 
 def dissect(data: bytes) -> Dissection:
@@ -82,19 +85,31 @@ def _ipv4(eth: EthFrame | None, data: bytes, at: int, *, partial: bool) -> Disse
     if packet.offset:
         return Dissection(eth, vlan, None, packet, payload=packet.payload, bad_checksums=bad)
     try:
-        icmp, udp, tcp, payload, wrong = _transport(packet, whole=not packet.mf and not partial)
+        inner, payload, wrong = _transport(packet, whole=not packet.mf and not partial)
     except WireError as error:
         fault = _moved(error, at + length)
         return Dissection(
             eth, vlan, None, packet, payload=packet.payload, error=fault, bad_checksums=bad
         )
-    return Dissection(eth, vlan, None, packet, icmp, udp, tcp, payload, None, bad + wrong)
+    return Dissection(
+        eth,
+        vlan,
+        None,
+        packet,
+        inner if isinstance(inner, Icmpv4) else None,
+        inner if isinstance(inner, UdpDatagram) else None,
+        inner if isinstance(inner, TcpSegment) else None,
+        payload,
+        None,
+        bad + wrong,
+        inner if isinstance(inner, IgmpMessage) else None,
+    )
 
 
 _Transport: TypeAlias = tuple[
-    Icmpv4 | None, UdpDatagram | None, TcpSegment | None, bytes, tuple[str, ...]
+    Icmpv4 | IgmpMessage | UdpDatagram | TcpSegment | None, bytes, tuple[str, ...]
 ]
-"""The layer, in one of three places; what it carries; the name of its checksum if that is wrong."""
+"""The layer; what it carries; the name of its checksum if that is wrong."""
 
 
 def _transport(packet: IPv4Packet, *, whole: bool) -> _Transport:
@@ -103,19 +118,20 @@ def _transport(packet: IPv4Packet, *, whole: bool) -> _Transport:
     if packet.protocol == IpProtocol.TCP:
         tcp = TcpSegment.parse(data, packet.src, packet.dst, verify=False)
         fine = not whole or _transport_ok(packet, data)
-        return None, None, tcp, tcp.payload, () if fine else ("tcp",)
+        return tcp, tcp.payload, () if fine else ("tcp",)
     if packet.protocol == IpProtocol.UDP:
         udp = UdpDatagram.parse(data, packet.src, packet.dst, verify=False, partial=not whole)
         covered = data[: 8 + len(udp.payload)]
         # "An all zero transmitted checksum value means that the transmitter generated no
         # checksum" (RFC 768).
         fine = not whole or covered[6:8] == b"\0\0" or _transport_ok(packet, covered)
-        return None, udp, None, udp.payload, () if fine else ("udp",)
+        return udp, udp.payload, () if fine else ("udp",)
+    fine = not whole or checksum_ok(data)
     if packet.protocol == IpProtocol.ICMP:
-        icmp = parse_icmpv4(data, verify=False)
-        fine = not whole or checksum_ok(data)
-        return icmp, None, None, data[8:], () if fine else ("icmpv4",)
-    return None, None, None, data, ()
+        return parse_icmpv4(data, verify=False), data[8:], () if fine else ("icmpv4",)
+    if packet.protocol == IpProtocol.IGMP:
+        return IgmpMessage.parse(data, verify=False), data[8:], () if fine else ("igmp",)
+    return None, data, ()
 
 
 def _transport_ok(packet: IPv4Packet, covered: bytes) -> bool:

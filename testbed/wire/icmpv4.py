@@ -6,16 +6,26 @@ that a matcher can ask any of them.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from struct import Struct
 from typing import ClassVar, Final, TypeAlias
 
 from testbed.errors import WireError
 from testbed.wire.addresses import ipv4_from_int
-from testbed.wire.checksum import checksum_ok, fold, ones_sum
+from testbed.wire.checksum import checksum_ok
+from testbed.wire.icmp_info import (
+    MaskReply,
+    MaskRequest,
+    RouterAdvertisement,
+    RouterSolicitation,
+    TimestampReply,
+    TimestampRequest,
+    mask_fields,
+    router_fields,
+    timestamp_fields,
+)
+from testbed.wire.icmp_message import ICMP_HEADER, IcmpMessage, IcmpType
 from testbed.wire.ranges import not_bytes, out_of_range
 
 __all__ = [
@@ -28,29 +38,12 @@ __all__ = [
     "ParameterProblem",
     "Redirect",
     "RedirectCode",
+    "SourceQuench",
     "TimeExceeded",
     "TimeExceededCode",
     "UnreachableCode",
     "parse_icmpv4",
 ]
-
-_HEADER = Struct("!BBHI")
-
-
-class IcmpType:
-    """Message types (IANA, ICMP Parameters)."""
-
-    ECHO_REPLY: Final = 0
-    DESTINATION_UNREACHABLE: Final = 3
-    SOURCE_QUENCH: Final = 4
-    REDIRECT: Final = 5
-    ECHO_REQUEST: Final = 8
-    ROUTER_ADVERTISEMENT: Final = 9
-    ROUTER_SOLICITATION: Final = 10
-    TIME_EXCEEDED: Final = 11
-    PARAMETER_PROBLEM: Final = 12
-    TIMESTAMP: Final = 13
-    TIMESTAMP_REPLY: Final = 14
 
 
 class UnreachableCode:
@@ -83,27 +76,8 @@ class RedirectCode:
     TOS_HOST: Final = 3
 
 
-class _Message(ABC):
-    """What all messages share: the layout type, code, checksum, one word, a body."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def _parts(self) -> tuple[int, int, int, bytes]:
-        """Type, code, the header's second word, and what follows the header."""
-
-    def emit(self, *, checksum: int | None = None) -> bytes:
-        """The message's bytes; ``checksum`` replaces the right one, to send a wrong one."""
-        kind, code, word, body = self._parts()
-        if checksum is None:
-            checksum = fold((kind << 8) + code + word + ones_sum(body))
-        elif checksum >> 16:
-            raise out_of_range("ICMP message", checksum=(checksum, 16))
-        return _HEADER.pack(kind, code, checksum, word) + body
-
-
 @dataclass(frozen=True, slots=True)
-class _Echo(_Message):
+class _Echo(IcmpMessage):
     ident: int
     sequence: int
     data: bytes = b""
@@ -138,7 +112,7 @@ class EchoReply(_Echo):
 
 
 @dataclass(frozen=True, slots=True)
-class DestinationUnreachable(_Message):
+class DestinationUnreachable(IcmpMessage):
     """A packet could not be delivered; ``quoted`` is its header and the first of its payload.
 
     ``next_hop_mtu`` has a meaning with code 4, fragmentation needed (RFC 1191 4), and is zero from
@@ -163,7 +137,7 @@ class DestinationUnreachable(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class TimeExceeded(_Message):
+class TimeExceeded(IcmpMessage):
     """A packet's TTL ran out on its way (code 0), or the wait for its fragments (code 1)."""
 
     code: int = TimeExceededCode.TTL
@@ -181,7 +155,25 @@ class TimeExceeded(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Redirect(_Message):
+class SourceQuench(IcmpMessage):
+    """A request to send more slowly, which nobody is to send or to obey any more (RFC 6633)."""
+
+    quoted: bytes = b""
+    code: int = 0
+    type: ClassVar[int] = IcmpType.SOURCE_QUENCH
+
+    def __post_init__(self) -> None:
+        if self.code >> 8:
+            raise out_of_range("ICMP source quench", code=(self.code, 8))
+        if type(self.quoted) is not bytes:
+            raise not_bytes("ICMP source quench", "quoted", self.quoted)
+
+    def _parts(self) -> tuple[int, int, int, bytes]:
+        return 4, self.code, 0, self.quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect(IcmpMessage):
     """Packets like the quoted one had better go to ``gateway``."""
 
     code: int
@@ -202,7 +194,7 @@ class Redirect(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class ParameterProblem(_Message):
+class ParameterProblem(IcmpMessage):
     """A packet's header is wrong at byte ``pointer``; code 1 is a missing option (RFC 1108)."""
 
     pointer: int
@@ -223,10 +215,10 @@ class ParameterProblem(_Message):
 
 
 @dataclass(frozen=True, slots=True)
-class IcmpUnknown(_Message):
+class IcmpUnknown(IcmpMessage):
     """A message of any other type: ``word`` is the header's second word, ``data`` what follows.
 
-    An echo whose code is not 0 is of no known kind either.
+    A query or its answer whose code is not 0 is of no known kind either.
     """
 
     type: int
@@ -253,8 +245,15 @@ Icmpv4: TypeAlias = (
     | EchoReply
     | DestinationUnreachable
     | TimeExceeded
+    | SourceQuench
     | Redirect
     | ParameterProblem
+    | RouterAdvertisement
+    | RouterSolicitation
+    | TimestampRequest
+    | TimestampReply
+    | MaskRequest
+    | MaskReply
     | IcmpUnknown
 )
 """Any ICMP message; fit for ``isinstance`` too."""
@@ -271,12 +270,24 @@ _READERS: Final[dict[int, _Reader]] = {
     IcmpType.TIME_EXCEEDED: lambda code, _, body: TimeExceeded(code, body),
     IcmpType.REDIRECT: lambda code, word, body: Redirect(code, ipv4_from_int(word), body),
     IcmpType.PARAMETER_PROBLEM: lambda code, word, body: ParameterProblem(word >> 24, body, code),
+    IcmpType.SOURCE_QUENCH: lambda code, _, body: SourceQuench(body, code),
+    IcmpType.ROUTER_ADVERTISEMENT: lambda _, word, body: RouterAdvertisement(
+        *router_fields(word, body)
+    ),
+    IcmpType.ROUTER_SOLICITATION: lambda _, __, ___: RouterSolicitation(),
+    IcmpType.TIMESTAMP: lambda _, word, body: TimestampRequest(*timestamp_fields(word, body)),
+    IcmpType.TIMESTAMP_REPLY: lambda _, word, body: TimestampReply(*timestamp_fields(word, body)),
+    IcmpType.MASK_REQUEST: lambda _, word, body: MaskRequest(*mask_fields(word, body)),
+    IcmpType.MASK_REPLY: lambda _, word, body: MaskReply(*mask_fields(word, body)),
 }
+
+_CODELESS: Final = frozenset({0, 8, 9, 10, 13, 14, 17, 18})
+"""Types whose code is always 0; with another code a message is of a kind unknown here."""
 
 
 def _reader(kind: int, code: int) -> _Reader | None:
     """What reads messages of this type and code, None if IcmpUnknown is to hold them."""
-    if code and kind in {IcmpType.ECHO_REPLY, IcmpType.ECHO_REQUEST}:
+    if code and kind in _CODELESS:
         return None
     return _READERS.get(kind)
 
@@ -284,11 +295,12 @@ def _reader(kind: int, code: int) -> _Reader | None:
 def parse_icmpv4(data: bytes, *, verify: bool = True) -> Icmpv4:
     """The message that ``data`` is, to its end.
 
-    ``verify`` refuses a wrong checksum. Raises WireError where the header is cut short.
+    ``verify`` refuses a wrong checksum. Raises WireError where it is cut short, and for a router
+    advertisement that RFC 1256 5.2 has hosts discard.
     """
     if len(data) < 8:
         raise WireError(f"an ICMP header has 8 bytes, {len(data)} came", len(data))
-    kind, code, _, word = _HEADER.unpack_from(data)
+    kind, code, _, word = ICMP_HEADER.unpack_from(data)
     if verify and not checksum_ok(data):
         raise WireError("ICMP checksum is wrong", 2)
     reader = _reader(kind, code)

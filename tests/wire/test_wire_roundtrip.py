@@ -11,6 +11,7 @@ from wire_strategies import (
     blob,
     eth_frames,
     icmp_messages,
+    igmp_messages,
     ips,
     ipv4_packets,
     tags,
@@ -23,6 +24,7 @@ from testbed.wire import (
     ArpPacket,
     EthFrame,
     Icmpv4,
+    IgmpMessage,
     IPv4Packet,
     TcpSegment,
     UdpDatagram,
@@ -72,6 +74,12 @@ def test_ipv4_with_padding(packet: IPv4Packet, padding: bytes):
 @given(icmp_messages)
 def test_icmpv4(message: Icmpv4):
     assert parse_icmpv4(message.emit()) == message
+
+
+@thorough
+@given(igmp_messages)
+def test_igmp(message: IgmpMessage):
+    assert IgmpMessage.parse(message.emit()) == message
 
 
 @thorough

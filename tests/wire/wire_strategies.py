@@ -14,15 +14,23 @@ from testbed.wire import (
     EchoRequest,
     EthFrame,
     IcmpUnknown,
+    IgmpMessage,
     IPv4Packet,
     MacAddr,
+    MaskReply,
+    MaskRequest,
     ParameterProblem,
     Redirect,
+    RouterAdvertisement,
+    RouterSolicitation,
     Sack,
     SackPermitted,
+    SourceQuench,
     TcpFlags,
     TcpSegment,
     TimeExceeded,
+    TimestampReply,
+    TimestampRequest,
     Timestamps,
     UdpDatagram,
     UnknownOption,
@@ -38,6 +46,7 @@ thorough = settings(derandomize=True, deadline=None, max_examples=150)
 u3 = st.integers(0, 7)
 u8 = st.integers(0, 0xFF)
 u16 = st.integers(0, 0xFFFF)
+i32 = st.integers(-(1 << 31), (1 << 31) - 1)
 u32 = st.integers(0, 0xFFFFFFFF)
 blob = st.binary(max_size=80)
 
@@ -119,16 +128,35 @@ icmp_messages = st.one_of(
     st.builds(TimeExceeded, code=u8, quoted=blob),
     st.builds(Redirect, code=u8, gateway=ips, quoted=blob),
     st.builds(ParameterProblem, pointer=u8, quoted=blob, code=u8),
+    st.builds(SourceQuench, quoted=blob, code=u8),
+    st.builds(
+        RouterAdvertisement,
+        lifetime=u16,
+        routers=st.lists(st.tuples(ips, i32), min_size=1, max_size=4).map(tuple),
+    ),
+    st.just(RouterSolicitation()),
+    st.builds(TimestampRequest, u16, u16, u32, u32, u32),
+    st.builds(TimestampReply, u16, u16, u32, u32, u32),
+    st.builds(MaskRequest, u16, u16, ips),
+    st.builds(MaskReply, u16, u16, ips),
     st.builds(
         IcmpUnknown,
-        type=st.sampled_from([4, 9, 10, 13, 14, 30, 255]),
+        type=st.sampled_from([7, 15, 30, 255]),
         code=u8,
         word=u32,
         data=blob,
     ),
-    st.builds(IcmpUnknown, type=st.sampled_from([0, 8]), code=st.integers(1, 255), data=blob),
+    st.builds(
+        IcmpUnknown,
+        type=st.sampled_from([0, 8, 9, 10, 13, 14, 17, 18]),
+        code=st.integers(1, 255),
+        data=blob,
+    ),
 )
-transports = st.one_of(udp_datagrams, tcp_segments, icmp_messages, st.binary(max_size=40))
+igmp_messages = st.builds(IgmpMessage, type=u8, group=ips, max_response=u8, rest=blob)
+transports = st.one_of(
+    udp_datagrams, tcp_segments, icmp_messages, igmp_messages, st.binary(max_size=40)
+)
 
 
 @st.composite
