@@ -21,7 +21,7 @@ class Identifications:
     MDL for a given source address/destination address/protocol tuple." So 65 536 packets pass
     before one comes again. Each triple counts from a point of its own, which nobody without the
     seed can guess (RFC 7739 5.3), and shares its counter with few others: memory stays the same
-    however many peers there are. ``constant`` sends one value always, as ``IpConfig.constant_ident``
+    however many peers there are. ``constant`` is sent always, as ``IpConfig.constant_ident``
     asks.
     """
 
