@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from testbed.bench.topology import Kind, Topology
     from testbed.bench.transfers import Transfer
     from testbed.capture import Matcher, TracedFrame, match, tcpflow
-    from testbed.devices.values import FdbEntry, Flow, TransferResult, VlanMode
+    from testbed.devices.values import Ending, FdbEntry, Flow, Keepalive, TransferResult, VlanMode
     from testbed.errors import (
         BenchError,
         ExpectationFailed,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         RateLimit,
         Reorder,
     )
+    from testbed.stack.config import StackConfig
     from testbed.timing import (
         Duration,
         Instant,
@@ -87,6 +88,7 @@ _HOMES = {
     "Duration": "testbed.timing",
     "EchoReply": "testbed.wire",
     "EchoRequest": "testbed.wire",
+    "Ending": "testbed.devices.values",
     "EthFrame": "testbed.wire",
     "ExpectationFailed": "testbed.errors",
     "FdbEntry": "testbed.devices.values",
@@ -96,6 +98,7 @@ _HOMES = {
     "IPv4Packet": "testbed.wire",
     "IcmpUnknown": "testbed.wire",
     "Instant": "testbed.timing",
+    "Keepalive": "testbed.devices.values",
     "Kind": "testbed.bench.topology",
     "MacAddr": "testbed.wire",
     "Matcher": "testbed.capture",
@@ -107,6 +110,7 @@ _HOMES = {
     "RateLimit": "testbed.link.impair",
     "Redirect": "testbed.wire",
     "Reorder": "testbed.link.impair",
+    "StackConfig": "testbed.stack.config",
     "TcpFlags": "testbed.wire",
     "TcpSegment": "testbed.wire",
     "TestbedError": "testbed.errors",
@@ -151,6 +155,7 @@ __all__ = [
     "Duration",
     "EchoReply",
     "EchoRequest",
+    "Ending",
     "EthFrame",
     "ExpectationFailed",
     "FdbEntry",
@@ -160,6 +165,7 @@ __all__ = [
     "IPv4Packet",
     "IcmpUnknown",
     "Instant",
+    "Keepalive",
     "Kind",
     "MacAddr",
     "Matcher",
@@ -171,6 +177,7 @@ __all__ = [
     "RateLimit",
     "Redirect",
     "Reorder",
+    "StackConfig",
     "TcpFlags",
     "TcpSegment",
     "TestbedError",

@@ -230,11 +230,20 @@ class Host(Device, Configurable, Protocol):
         """Set a kernel setting."""
 
     def tcp_serve(
-        self, port: int, *, send: int = 0, seed: int = 0, flow: Flow | None = None
+        self,
+        port: int,
+        *,
+        send: int = 0,
+        seed: int = 0,
+        flow: Flow | None = None,
+        connections: int = 1,
+        backlog: int | None = None,
     ) -> None:
-        """Start a TCP service: it takes one connection, sends ``send`` seeded bytes, reads all.
+        """Start a TCP service: it sends ``send`` seeded bytes in each connection, and reads all.
 
-        It listens when this returns, and closes once it has sent all and the peer has closed.
+        It listens when this returns, and takes so many ``connections``, no more; ``backlog`` is
+        listen(2)'s, as many as connections unless given. It closes each once it has sent all and
+        the peer has closed, or as ``flow`` says.
         """
 
     def tcp_connect(
@@ -245,6 +254,7 @@ class Host(Device, Configurable, Protocol):
         send: int,
         seed: int = 0,
         source: str | None = None,
+        source_port: int = 0,
         flow: Flow | None = None,
     ) -> None:
         """Start a client: it connects, sends ``send`` seeded bytes, shuts down, reads all.
@@ -256,7 +266,8 @@ class Host(Device, Configurable, Protocol):
         """Wait for the ``server`` or ``client`` of ``port``: what it sent and what it received.
 
         A connection that failed has its error in the results; ExpectationFailed where it has not
-        ended ``within``, with how far it came.
+        ended ``within``, with how far it came. A server of several connections tells both for
+        each, in the order in which it took them.
         """
 
     def udp_serve(self, port: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from ipaddress import IPv4Address, IPv4Network
 
 from testbed.errors import PlanError
@@ -12,8 +13,10 @@ from testbed.wire.addresses import MacAddr
 __all__ = [
     "ArpEntry",
     "Datagram",
+    "Ending",
     "FdbEntry",
     "Flow",
+    "Keepalive",
     "PortCounters",
     "Route",
     "SocketInfo",
@@ -129,12 +132,45 @@ class SocketInfo:
 
 @dataclass(frozen=True, slots=True)
 class TransferResult:
-    """How a transfer ended at one side. ``sha256`` is of the bytes that were sent or received."""
+    """How a transfer ended at one side. ``sha256`` is of the bytes that were sent or received.
+
+    ``error`` is the system's name for what ended it: ``ECONNRESET``, ``ETIMEDOUT``. ``urgent`` are
+    the bytes that were received out of band, which ``octets`` and ``sha256`` leave out.
+    """
 
     octets: int
     sha256: str
     duration: Duration
     error: str | None = None
+    urgent: bytes = b""
+
+
+class Ending(Enum):
+    """What a side of a TCP connection does once it has sent its last byte."""
+
+    HALF = "half"  # ends its sending side (FIN), and reads on to the end
+    WAIT = "wait"  # waits for the peer's end, and closes then
+    CLOSE = "close"  # closes, whatever the peer still sends
+    ABORT = "abort"  # resets the connection (SO_LINGER of no time); what was not sent is lost
+    HOLD = "hold"  # stays, until it fails or the services are stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """Probe a silent peer (RFC 9293 3.8.4): after ``idle``, every ``interval``, so many times.
+
+    Whole seconds on Linux.
+    """
+
+    idle: Duration
+    interval: Duration
+    probes: int
+
+    def __post_init__(self) -> None:
+        second = 1_000_000_000
+        spans = self.idle, self.interval
+        if min(spans) < second or any(span % second for span in spans) or self.probes < 1:
+            raise PlanError(f"keepalive wants whole seconds, and 1 probe at least: {self}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +178,13 @@ class Flow:
     """How one side of a TCP connection behaves.
 
     It hands the kernel ``chunk`` bytes at a time, ``every`` so long, with Nagle's algorithm off
-    where ``nodelay``; it reads nothing until ``read_after``, from the connection's start, which
-    closes the peer's window; ``receive_buffer`` in bytes (the kernel doubles it) makes that soon.
+    where ``nodelay``; the byte at the offset ``urgent`` as urgent. It reads nothing until
+    ``read_after``, from the connection's start, which closes the peer's window;
+    ``receive_buffer`` in bytes (the kernel doubles it) makes that soon. Then it reads
+    ``read_chunk`` bytes at a time, ``read_every`` so long; an urgent byte out of band unless
+    ``oob_inline``. ``end_after`` the last byte it does what ``ending`` says: by default a client
+    HALF, a server WAIT. ``send_buffer``, ``max_segment`` (the MSS to announce, and the most to
+    send), ``keepalive`` and ``user_timeout`` (milliseconds count) are the system's unless given.
     """
 
     chunk: int = 65536
@@ -151,12 +192,25 @@ class Flow:
     nodelay: bool = False
     read_after: Duration = _NO_TIME
     receive_buffer: int | None = None
+    send_buffer: int | None = None
+    read_chunk: int = 65536
+    read_every: Duration = _NO_TIME
+    urgent: int | None = None
+    oob_inline: bool = False
+    max_segment: int | None = None
+    keepalive: Keepalive | None = None
+    user_timeout: Duration | None = None
+    ending: Ending | None = None
+    end_after: Duration = _NO_TIME
 
     def __post_init__(self) -> None:
-        if self.chunk < 1 or self.every < 0 or self.read_after < 0:
+        times = self.every, self.read_after, self.read_every, self.end_after
+        if min(self.chunk, self.read_chunk) < 1 or min(times) < 0:
             raise PlanError(
                 f"a flow needs a chunk of 1 byte at least and no negative times: {self}"
             )
+        if self.urgent is not None and self.urgent < 0:
+            raise PlanError(f"the urgent byte is counted from 0: {self}")
 
 
 @dataclass(frozen=True, slots=True)

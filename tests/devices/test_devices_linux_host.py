@@ -8,8 +8,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 import pytest
 from devices_gear import ROUTER_PORTS
 
-from testbed.devices import Flow
-from testbed.devices.platforms.linux_host.agent import seeded
+from testbed.devices import Ending, Flow, Keepalive
+from testbed.devices.platforms.linux_host.transfer import seeded
 from testbed.errors import DeviceError, ExpectationFailed, PlanError
 from testbed.timing import milliseconds, seconds
 from testbed.wire.addresses import MacAddr
@@ -243,3 +243,89 @@ def test_any_command_can_be_run(host):
     assert host.execute("echo $((6 * 7))") == "42\n"
     with pytest.raises(DeviceError, match=r"h1: 'echo no; false' ended with status 1: 'no'"):
         host.execute("echo no; false")
+
+
+def test_readers_can_be_slow_and_servers_close_first(hosts):
+    one, two = hosts
+    two.tcp_serve(5020, send=3, flow=Flow(ending=Ending.CLOSE))
+    pace = Flow(read_chunk=1, read_every=milliseconds(50), ending=Ending.WAIT)
+    one.tcp_connect(str(H2), 5020, send=0, flow=pace)
+    _, received = one.tcp_result("client", 5020, within=SOON)
+    assert (received.octets, received.error) == (3, None)
+    assert received.duration >= milliseconds(2 * 50)
+    assert [s.state for s in two.sockets() if s.local == f"{H2}:5020"] == ["TIME-WAIT"]
+
+
+def test_a_side_can_abort(hosts):
+    one, two = hosts
+    two.tcp_serve(5021, flow=Flow(ending=Ending.ABORT, end_after=milliseconds(50)))
+    one.tcp_connect(str(H2), 5021, send=10, flow=Flow(ending=Ending.HOLD))
+    sent, received = one.tcp_result("client", 5021, within=SOON)
+    assert (sent.error, received.error) == ("ECONNRESET", "ECONNRESET")
+    assert two.tcp_result("server", 5021, within=SOON)[0].error is None
+
+
+def test_a_held_connection_stays(hosts):
+    one, two = hosts
+    two.tcp_serve(5022, flow=Flow(ending=Ending.HOLD))
+    one.tcp_connect(str(H2), 5022, send=10)
+    with pytest.raises(ExpectationFailed, match="has not ended: it has sent 0 and received 10"):
+        two.tcp_result("server", 5022, within=milliseconds(300))
+    assert [s.state for s in two.sockets() if s.local == f"{H2}:5022"] == ["CLOSE-WAIT"]
+    assert [s.state for s in one.sockets() if s.remote == f"{H2}:5022"] == ["FIN-WAIT-2"]
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_one_byte_can_be_urgent(hosts, inline):
+    one, two = hosts
+    two.tcp_serve(5023, flow=Flow(oob_inline=inline))
+    one.tcp_connect(str(H2), 5023, send=10, seed=3, flow=Flow(urgent=4))
+    received = two.tcp_result("server", 5023, within=SOON)[1]
+    assert received.octets == (10 if inline else 9)
+    assert received.urgent == (b"" if inline else seeded(10, 3)[4:5])
+
+
+def test_a_service_takes_many_connections(hosts):
+    one, two = hosts
+    two.tcp_serve(5024, send=5, seed=1, connections=3)
+    for _ in range(3):
+        one.tcp_connect(str(H2), 5024, send=7, seed=2)
+        one.tcp_result("client", 5024, within=SOON)
+    results = two.tcp_result("server", 5024, within=SOON)
+    assert [result.octets for result in results] == [5, 7] * 3
+    assert {result.sha256 for result in results} == {sha(5, 1), sha(7, 2)}
+
+
+def test_socket_options_reach_the_kernel(net, hosts):
+    one, two = hosts
+    two.tcp_serve(5025, flow=Flow(ending=Ending.HOLD, max_segment=700))
+    flow = Flow(
+        ending=Ending.HOLD,
+        keepalive=Keepalive(seconds(5), seconds(1), 2),
+        user_timeout=seconds(9),
+    )
+    one.tcp_connect(str(H2), 5025, send=1, source_port=6025, flow=flow)
+    timers = net.spaces["h1"].sh("sleep 0.2; ss -tnoH 'dport = 5025'")
+    assert "keepalive" in timers
+    (client,) = [s for s in one.sockets() if s.remote == f"{H2}:5025"]
+    assert client.local == f"{H1}:6025"
+    assert client.mss in (688, 700)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"read_chunk": 0},
+        {"read_every": -1},
+        {"end_after": -1},
+        {"urgent": -1},
+    ],
+)
+def test_flows_that_make_no_sense_are_refused(bad):
+    with pytest.raises(PlanError):
+        Flow(**bad)
+
+
+def test_keepalive_is_in_whole_seconds():
+    with pytest.raises(PlanError, match="whole seconds"):
+        Keepalive(milliseconds(1500), seconds(1), 1)

@@ -26,9 +26,11 @@ from testbed.devices.platforms.linux_host.sockets import SHOW, parse_sockets
 from testbed.devices.settings import Form, Setting
 from testbed.devices.values import Datagram, Flow, Route, SocketInfo, TransferResult, UdpAnswer
 from testbed.errors import PlanError
-from testbed.timing import Duration, seconds, to_seconds
+from testbed.timing import Duration, milliseconds, seconds, to_seconds
 
 __all__ = ["LinuxHost"]
+
+_SECOND, _MILLISECOND = seconds(1), milliseconds(1)
 
 COPY_WITHIN = seconds(300)
 """How long a file may take by the command line: over a serial line that is 250 kilobytes."""
@@ -85,11 +87,26 @@ class LinuxHost(LinuxIpDriver):
         return self._read(SHOW, parse_sockets)
 
     def tcp_serve(
-        self, port: int, *, send: int = 0, seed: int = 0, flow: Flow | None = None
+        self,
+        port: int,
+        *,
+        send: int = 0,
+        seed: int = 0,
+        flow: Flow | None = None,
+        connections: int = 1,
+        backlog: int | None = None,
     ) -> None:
-        """Start a TCP service: it takes one connection, sends ``send`` seeded bytes, reads all."""
+        """Start a TCP service: it takes connections, sends ``send`` seeded bytes, reads all."""
         self._journal_services(f"TCP service on port {port}")
-        self._agent.ask("tcp_serve", port=port, send=send, seed=seed, flow=_flow(flow))
+        self._agent.ask(
+            "tcp_serve",
+            port=port,
+            send=send,
+            seed=seed,
+            flow=_flow(flow),
+            connections=connections,
+            backlog=connections if backlog is None else backlog,
+        )
 
     def tcp_connect(
         self,
@@ -99,12 +116,20 @@ class LinuxHost(LinuxIpDriver):
         send: int,
         seed: int = 0,
         source: str | None = None,
+        source_port: int = 0,
         flow: Flow | None = None,
     ) -> None:
         """Start a client: it connects, sends ``send`` seeded bytes, shuts down, reads all."""
         self._journal_services(f"TCP client of {to} port {port}")
         self._agent.ask(
-            "tcp_connect", to=to, port=port, send=send, seed=seed, source=source, flow=_flow(flow)
+            "tcp_connect",
+            to=to,
+            port=port,
+            send=send,
+            seed=seed,
+            source=source,
+            source_port=source_port,
+            flow=_flow(flow),
         )
 
     def tcp_result(self, role: str, port: int, *, within: Duration) -> tuple[TransferResult, ...]:
@@ -246,10 +271,22 @@ def _route_key(route: Route) -> str:
 
 def _flow(flow: Flow | None) -> dict[str, object]:
     flow = flow or Flow()
+    keepalive = flow.keepalive
     return {
         "chunk": flow.chunk,
         "every": to_seconds(flow.every),
         "nodelay": flow.nodelay,
         "read_after": to_seconds(flow.read_after),
         "receive_buffer": flow.receive_buffer,
+        "send_buffer": flow.send_buffer,
+        "read_chunk": flow.read_chunk,
+        "read_every": to_seconds(flow.read_every),
+        "urgent": flow.urgent,
+        "oob_inline": flow.oob_inline,
+        "max_segment": flow.max_segment,
+        "keepalive": keepalive
+        and [keepalive.idle // _SECOND, keepalive.interval // _SECOND, keepalive.probes],
+        "user_timeout": flow.user_timeout and max(1, flow.user_timeout // _MILLISECOND),
+        "ending": flow.ending and flow.ending.value,
+        "end_after": to_seconds(flow.end_after),
     }

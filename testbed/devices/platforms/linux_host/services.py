@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import io
 import json
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ from pydantic import TypeAdapter
 from testbed.console.cli import DEFAULT_WITHIN
 from testbed.devices.base import quote
 from testbed.devices.parsing import Row, read_json
-from testbed.devices.platforms.linux_host import agent
+from testbed.devices.platforms.linux_host import agent, transfer
 from testbed.devices.values import Datagram, TransferResult, UdpAnswer
 from testbed.errors import DeviceError, ExpectationFailed, Unsupported
 from testbed.timing import Duration, seconds
@@ -56,16 +58,25 @@ class _Side(Row):
     sha256: str
     seconds: float
     error: str | None = None
+    urgent: str = ""
 
     def result(self) -> TransferResult:
         if not 0 <= self.seconds < 1e9:
             raise DeviceError(f"a transfer of {self.seconds} seconds cannot be")
-        return TransferResult(self.octets, self.sha256, seconds(self.seconds), self.error)
+        try:
+            urgent = bytes.fromhex(self.urgent)
+        except ValueError:
+            raise DeviceError(f"{self.urgent!r} is not hexadecimal") from None
+        return TransferResult(self.octets, self.sha256, seconds(self.seconds), self.error, urgent)
 
 
-class _Transfer(Row):
+class _Connection(Row):
     sent: _Side
     received: _Side
+
+
+class _Transfer(_Connection):
+    others: tuple[_Connection, ...] = ()
 
 
 class _Datagrams(Row):
@@ -89,10 +100,11 @@ def parse_failure(text: str) -> str | None:
     return None if failure.error is None else f"{failure.error}: {failure.text}"
 
 
-def parse_transfer(text: str) -> tuple[TransferResult, TransferResult]:
-    """What one side of a connection sent, and what it received."""
-    transfer = read_json(text, _TRANSFER)
-    return transfer.sent.result(), transfer.received.result()
+def parse_transfer(text: str) -> tuple[TransferResult, ...]:
+    """What one side of a connection sent, and what it received; so for each, if there were more."""
+    first = read_json(text, _TRANSFER)
+    every = (first, *first.others)
+    return tuple(side.result() for each in every for side in (each.sent, each.received))
 
 
 def parse_datagrams(text: str) -> tuple[Datagram, ...]:
@@ -110,14 +122,14 @@ def parse_sent(text: str) -> UdpAnswer:
 def _program(directory: str, ask: dict[str, object]) -> str:
     """Runs the agent: isolated from the environment, without packages, hence at once."""
     argument = json.dumps({**ask, "directory": directory})
-    return f"$({_PYTHON}) -IS {quote(f'{directory}/agent.py', argument)}"
+    return f"$({_PYTHON}) -IS {quote(f'{directory}/agent.pyz', argument)}"
 
 
 def stop_command(directory: str) -> str:
     """Ends every service whose directory this is and removes it; nothing there is no failure."""
     program = _program(directory, {"do": "stop"})
     return (
-        f"if [ -e {quote(directory + '/agent.py')} ]; then {program} && "
+        f"if [ -e {quote(directory + '/agent.pyz')} ]; then {program} && "
         f"{quote('rm', '-r', directory)}; fi"
     )
 
@@ -151,6 +163,26 @@ def _bytes(text: str) -> bytes:
 
 class _Run(Protocol):
     def __call__(self, command: str, *, within: Duration = DEFAULT_WITHIN) -> str: ...
+
+
+def archive() -> bytes:
+    """The agent as one file that Python runs: its modules, and no more of the packages they are in.
+
+    The same bytes each time.
+    """
+    packages = ["/".join(agent.__name__.split(".")[:depth]) for depth in range(1, 5)]
+    texts = {f"{package}/__init__.py": "" for package in packages}
+    for module in (agent, transfer):
+        name = module.__name__.replace(".", "/")
+        texts[f"{name}.py"] = Path(str(module.__file__)).read_text(encoding="utf-8")
+    texts["__main__.py"] = (
+        f"import sys\nfrom {agent.__name__} import main\nprint(main(sys.argv[1]))\n"
+    )
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        for path, text in texts.items():
+            file.writestr(zipfile.ZipInfo(path), text)
+    return packed.getvalue()
 
 
 class Agent:
@@ -216,5 +248,5 @@ class Agent:
             )
         directory = self.directory()
         self._run(quote("mkdir", "-p", "-m", "700", directory))
-        self._run(write_command(f"{directory}/agent.py", Path(agent.__file__).read_bytes()))
+        self._run(write_command(f"{directory}/agent.pyz", archive()))
         self._installed = True
