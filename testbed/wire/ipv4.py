@@ -11,7 +11,7 @@ from testbed.errors import WireError
 from testbed.wire.addresses import ipv4_from_int
 from testbed.wire.checksum import fold, ones_sum
 from testbed.wire.ranges import not_bytes, out_of_range
-from testbed.wire.trusted import trusted
+from testbed.wire.trusted import quickly_made, trusted
 
 __all__ = ["IPv4Packet", "IpProtocol"]
 
@@ -35,6 +35,7 @@ class IpProtocol:
     """For experimentation and testing (RFC 3692): no stack has a use for it."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class IPv4Packet:
     """An IPv4 packet, or a fragment of one.

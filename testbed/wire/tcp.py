@@ -20,7 +20,7 @@ from testbed.wire.tcp_options import (
     parse_options,
     timestamps_at,
 )
-from testbed.wire.trusted import trusted
+from testbed.wire.trusted import quickly_made, trusted
 
 __all__ = ["TcpFlags", "TcpSegment"]
 
@@ -48,6 +48,7 @@ _FLAGS: Final = tuple(TcpFlags(bits) for bits in range(512))
 _NO_FLAGS: Final = _FLAGS[0]
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class TcpSegment:
     """A TCP segment. It knows no addresses: they are the IP packet's, and its checksum's.

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from testbed.errors import WireError
 from testbed.wire.ranges import not_bytes, out_of_range
-from testbed.wire.trusted import trusted
+from testbed.wire.trusted import quickly_made, trusted
 
 __all__ = [
     "MAX_OPTIONS",
@@ -136,6 +136,7 @@ class Sack:
         return pack(f"!BB{len(edges)}I", 5, self.size, *edges)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Timestamps:
     """The sender's clock, and the latest one that it heard of its peer's (RFC 7323 3.2)."""
