@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-
 from testbed.errors import LinkError
 from testbed.hosts.loop import RealLoop
 from testbed.hosts.tap import Subscription, Tap
-from testbed.link.impair.pipeline import Pipeline
-from testbed.link.impair.stage import KEPT_EVENTS, Stage, StageEvent
+from testbed.hosts.way import ImpairedWay, WayEvent
 from testbed.link.size import room
-from testbed.timing import Instant
 from testbed.wire.frame import Direction, Frame
 
-__all__ = ["BoxDirection", "BoxEvent", "FaultBox"]
+__all__ = ["BoxDirection", "FaultBox"]
 
 
-@dataclass(frozen=True, slots=True)
-class BoxEvent:
-    """One thing done to a frame on its way through a box, at a time on the capture clock.
-
-    ``way`` names the direction by its NICs: ``x1>x2``.
-    """
-
-    at: Instant
-    way: str
-    action: str
-    frame: bytes
-    note: str
-
-
-class BoxDirection:
-    """One way through a box. Stages come and go while frames run."""
+class BoxDirection(ImpairedWay):
+    """One way through a box, named by its NICs: ``x1>x2``."""
 
     def __init__(self, source: Tap, sink: Tap, loop: RealLoop) -> None:
-        self.name = f"{source.port.name}>{sink.port.name}"
-        self.events: list[BoxEvent] = []
-        """What was done to frames, in order; the first 10 000 of each record."""
-        self.actions: Counter[str] = Counter()
-        """How often each action was done; all of them."""
+        super().__init__(f"{source.port.name}>{sink.port.name}", loop, self._pass_on)
         self.received = 0
         self.sent = 0
         self.refused = 0
@@ -49,62 +24,26 @@ class BoxDirection:
         self.first_refusal = ""
         self._source = source
         self._sink = sink
-        self._loop = loop
-        self._pipeline = Pipeline()
-        self._pipeline.attach(self._note_stage, self._arm)
         self._subscription: Subscription | None = None
 
     def begin(self) -> None:
         """Start a new record: forget events and counts. Stages stay in place."""
-        self.events = []
-        self.actions = Counter()
+        super().begin()
         self.received = self.sent = self.refused = 0
         self.first_refusal = ""
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The stages in place, in the order in which frames pass them."""
-        return self._pipeline.stages
-
-    def add(self, stage: Stage) -> None:
-        """Put a stage behind those in place."""
-        self._pipeline.add(stage)
-
-    def remove(self, stage: Stage) -> None:
-        """Take a stage out; frames that it kept back go on at once."""
-        self._send(self._pipeline.remove(stage, self._loop.now()))
-
-    def clear(self) -> None:
-        """Take all stages out."""
-        for stage in self.stages:
-            self.remove(stage)
-
-    @contextmanager
-    def impaired(self, *stages: Stage) -> Iterator[None]:
-        """Have these stages in place within a ``with`` block."""
-        added: list[Stage] = []
-        try:
-            for stage in stages:
-                self.add(stage)
-                added.append(stage)
-            yield
-        finally:
-            for stage in added:
-                if stage in self.stages:
-                    self.remove(stage)
 
     def start(self) -> None:
         """Let frames pass; starting twice is no error."""
         if self._subscription is None:
             self._subscription = self._source.subscribe(self._receive)
-            self._arm()
+            super().start()
 
     def stop(self) -> None:
         """Let nothing pass; frames kept back by stages stay there. Twice is no error."""
         if self._subscription is not None:
             self._subscription.close()
             self._subscription = None
-            self._loop.cancel(self)
+            super().stop()
 
     def _receive(self, frame: Frame) -> None:
         # What the box itself sent comes back as OUT: it must not go round.
@@ -115,52 +54,26 @@ class BoxDirection:
             why = f"an offload at the far end made a frame of {frame.wire_length} bytes"
             self._refuse(frame.data, why)
             return
-        if self._pipeline.stages:
-            self._send(self._pipeline.push(frame.data, self._loop.now()))
-            self._arm()
+        self.push(frame.data)
+
+    def _pass_on(self, frame: bytes) -> None:
+        longest = room(frame, self._sink.port.mtu)
+        if len(frame) > longest:
+            # As between two links of different MTU without a router: lost, not an error.
+            note = f"{len(frame)} bytes do not fit {self._sink.port.name}, which takes {longest}"
+            self.note("drop", frame, note)
+            return
+        try:
+            self._sink.send(frame)
+        except LinkError as error:
+            self._refuse(frame, str(error))
         else:
-            self._send((frame.data,))
-
-    def _send(self, frames: Iterable[bytes]) -> None:
-        for frame in frames:
-            longest = room(frame, self._sink.port.mtu)
-            if len(frame) > longest:
-                # As between two links of different MTU without a router: lost, not an error.
-                note = (
-                    f"{len(frame)} bytes do not fit {self._sink.port.name}, which takes {longest}"
-                )
-                self._note("drop", frame, note)
-                continue
-            try:
-                self._sink.send(frame)
-            except LinkError as error:
-                self._refuse(frame, str(error))
-            else:
-                self.sent += 1
-
-    def _arm(self) -> None:
-        deadline = self._pipeline.next_deadline()
-        if deadline is None or self._subscription is None:
-            self._loop.cancel(self)
-        else:
-            self._loop.call_at(deadline, self._fire, name=self)
-
-    def _fire(self) -> None:
-        self._send(self._pipeline.due(self._loop.now()))
-        self._arm()
+            self.sent += 1
 
     def _refuse(self, frame: bytes, why: str) -> None:
         self.refused += 1
         self.first_refusal = self.first_refusal or why
-        self._note("drop", frame, why)
-
-    def _note_stage(self, event: StageEvent) -> None:
-        self._note(event.action, event.frame, event.note)
-
-    def _note(self, action: str, frame: bytes, note: str) -> None:
-        self.actions[action] += 1
-        if len(self.events) < KEPT_EVENTS:
-            self.events.append(BoxEvent(self._loop.wall_now(), self.name, action, frame, note))
+        self.note("drop", frame, why)
 
 
 class FaultBox:
@@ -187,7 +100,7 @@ class FaultBox:
         return self._rightward, self._leftward
 
     @property
-    def events(self) -> tuple[BoxEvent, ...]:
+    def events(self) -> tuple[WayEvent, ...]:
         """What was done to frames both ways, oldest first."""
         both = [*self._rightward.events, *self._leftward.events]
         return tuple(sorted(both, key=lambda event: event.at))

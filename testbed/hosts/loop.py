@@ -39,6 +39,7 @@ class RealLoop:
         self._selector = selectors.EpollSelector()
         self._timers: TimerTable[object] = TimerTable()
         self._due: dict[object, Callable[[], None]] = {}
+        self._before_wait: dict[object, Callable[[], None]] = {}
         self._workers = ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="testbed")
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._drain_wakeups)
@@ -71,6 +72,14 @@ class RealLoop:
         self._timers.cancel(name)
         self._due.pop(name, None)
 
+    def before_wait(self, name: object, callback: Callable[[], None]) -> None:
+        """Call ``callback`` each time before the loop waits, until forget()."""
+        self._before_wait[name] = callback
+
+    def forget(self, name: object) -> None:
+        """End what before_wait() began; one that is not there is no error."""
+        self._before_wait.pop(name, None)
+
     def run_until(self, condition: Callable[[], bool], within: Duration) -> bool:
         """Turn the loop until ``condition`` holds (True) or ``within`` is over (False)."""
         deadline = after(self.now(), within)
@@ -83,6 +92,8 @@ class RealLoop:
 
     def turn(self, deadline: Instant) -> None:
         """Wait for the next event, ``deadline`` at the latest, and handle all that is ready."""
+        for callback in tuple(self._before_wait.values()):
+            callback()
         upcoming = self._timers.next_deadline()
         wake = deadline if upcoming is None else min(deadline, upcoming)
         # epoll rounds a time-out up to whole milliseconds; select(2) on its descriptor does not.
