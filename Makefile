@@ -5,7 +5,7 @@ PLANS ?= plans
 BENCH ?= inventory/virtual.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test drill lint clean
+.PHONY: help setup run test drill bench lint clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,6 +21,11 @@ test: setup ## run the project's own tests
 
 drill: setup ## run every plan against devices made wrong on purpose: each must fail
 	@$(BIN)/testbed drill --bench $(BENCH) $(PLANS)
+
+bench: setup ## measure it beside its peers: BENCHMARKS="wire_tcp ..." for some of them only
+	@$(BIN)/python -c 'import dpkt, pytcp' 2>/dev/null || \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@$(BIN)/python tests/benchmarks $(BENCHMARKS)
 
 lint: setup ## check style, types and layers
 	@.ci/lint

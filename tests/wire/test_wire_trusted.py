@@ -65,5 +65,5 @@ def test_fields_with_factories_are_refused():
     class Listed:
         values: list[int] = field(default_factory=list)
 
-    with pytest.raises(TypeError, match="Listed.values"):
+    with pytest.raises(TypeError, match=r"Listed\.values"):
         quickly_made(Listed)
