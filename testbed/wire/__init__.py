@@ -8,7 +8,9 @@ from testbed.wire.arp import ArpOp, ArpPacket
 from testbed.wire.checksum import checksum_ok, internet_checksum, pseudo_header_sum, update_checksum
 from testbed.wire.compose import Layer, Sendable, compose, enclose, patched, to_bytes
 from testbed.wire.describe import fields, summary
+from testbed.wire.dhcp import DhcpCode, DhcpMessage, DhcpOp, DhcpOption, DhcpType
 from testbed.wire.dissect import Dissection, dissect, dissect_ipv4
+from testbed.wire.dns import DnsMessage, DnsName, DnsQuestion, DnsRcode, DnsRecord, DnsType, Edns
 from testbed.wire.ethernet import TPIDS, EtherType, EthFrame, VlanTag
 from testbed.wire.fragment import fragment, reassemble
 from testbed.wire.frame import Direction, Frame
@@ -66,10 +68,22 @@ __all__ = [
     "ArpOp",
     "ArpPacket",
     "DestinationUnreachable",
+    "DhcpCode",
+    "DhcpMessage",
+    "DhcpOp",
+    "DhcpOption",
+    "DhcpType",
     "Direction",
     "Dissection",
+    "DnsMessage",
+    "DnsName",
+    "DnsQuestion",
+    "DnsRcode",
+    "DnsRecord",
+    "DnsType",
     "EchoReply",
     "EchoRequest",
+    "Edns",
     "EthFrame",
     "EtherType",
     "Frame",

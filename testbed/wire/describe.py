@@ -6,6 +6,7 @@ from dataclasses import fields as dataclass_fields
 from itertools import chain
 
 from testbed.wire.arp import ArpOp, ArpPacket
+from testbed.wire.describe_apps import application
 from testbed.wire.dissect import Dissection, dissect, dissect_ipv4
 from testbed.wire.icmp_info import (
     MaskReply,
@@ -151,7 +152,8 @@ def _transport(seen: Dissection, packet: IPv4Packet) -> str:
     if seen.igmp is not None:
         return f"IGMP {_igmp(seen.igmp)}"
     if seen.udp is not None:
-        return f"UDP length {len(seen.payload)}"
+        said = application(seen.udp.src_port, seen.udp.dst_port, seen.payload)
+        return said or f"UDP length {len(seen.payload)}"
     if seen.tcp is not None:
         return f"TCP {_tcp(seen.tcp)}"
     name = _PROTOCOLS.get(packet.protocol, f"protocol {packet.protocol}")

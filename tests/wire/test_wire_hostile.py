@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wire_strategies import composed_frames, hostile_frames, thorough
+from wire_strategies import composed_frames, hostile_frames, outcome, thorough
 
 from testbed.errors import WireError
 from testbed.wire import (
@@ -47,14 +47,6 @@ PARSERS: dict[str, Callable[[bytes], Any]] = {
     "tcp": lambda data: TcpSegment.parse(data, HERE, HERE),
     "tcp unverified": lambda data: TcpSegment.parse(data, HERE, HERE, verify=False),
 }
-
-
-def outcome(parse: Callable[[bytes], Any], data: bytes) -> Any:
-    """What ``parse`` makes of ``data``: a value, or the WireError that it raised."""
-    try:
-        return parse(data)
-    except WireError as error:
-        return error
 
 
 @settings(thorough, max_examples=400)

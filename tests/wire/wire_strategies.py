@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from testbed.errors import WireError
 from testbed.wire import (
     MSS,
     TPIDS,
@@ -178,3 +182,11 @@ def hostile_frames(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(0, 4))):
         data[draw(st.integers(0, len(data) - 1))] = draw(u8)
     return bytes(data[: draw(st.integers(0, len(data)))]) if draw(st.booleans()) else bytes(data)
+
+
+def outcome(parse: Callable[[bytes], Any], data: bytes) -> Any:
+    """What ``parse`` makes of ``data``: a value, or the WireError that it raised."""
+    try:
+        return parse(data)
+    except WireError as error:
+        return error
