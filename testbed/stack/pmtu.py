@@ -83,7 +83,7 @@ class PathMtuCache:
         if entry is None:
             return link_mtu
         if now >= entry.raise_at:
-            self._raise(destination, entry, link_mtu, now)
+            return self._raise(destination, entry, link_mtu, now)
         return min(entry.mtu, link_mtu)
 
     def frag_needed(
@@ -172,7 +172,7 @@ class PathMtuCache:
         smaller = (each for each in self._config.plateaus if each < min(length, current))
         return max(smaller, default=_LEAST)
 
-    def _raise(self, destination: IPv4Address, entry: _Entry, link_mtu: int, now: Instant) -> None:
+    def _raise(self, destination: IPv4Address, entry: _Entry, link_mtu: int, now: Instant) -> int:
         """Try the next plateau, or the link's MTU if that is less (RFC 1191 7.1)."""
         larger = (each for each in self._config.plateaus if each > entry.mtu)
         target = min((*larger, link_mtu))
@@ -181,6 +181,7 @@ class PathMtuCache:
         if target >= link_mtu:
             # It has nothing more to say than the link, until the next frag needed.
             self.forget(destination)
+        return target
 
     def _store(
         self,
