@@ -1,0 +1,297 @@
+"""A TCP/IP stack without I/O: frames in, frames out, and the time told to it.
+
+::
+
+    stack = Stack(StackConfig(), seed=1, name="client")
+    stack.add_interface("eth0", mac=MacAddr("02:00:00:00:00:01"), mtu=1500)
+    stack.add_address("eth0", IPv4Interface("10.0.0.1/24"), now)
+    stack.receive(frame, now)
+    while (out := stack.poll_transmit(now)) is not None: ...
+    stack.poll_timeout()                    # when to call handle_timeout() at the latest
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Any, Final
+
+from testbed.errors import PlanError, WireError
+from testbed.stack.alarms import Alarms
+from testbed.stack.config import StackConfig
+from testbed.stack.core import make_core
+from testbed.stack.egress import Egress
+from testbed.stack.entropy import Entropy
+from testbed.stack.events import Event, EventLog
+from testbed.stack.icmp import IcmpLayer
+from testbed.stack.interface import Interface
+from testbed.stack.ip import Arrival, IpLayer
+from testbed.stack.lower import IcmpError
+from testbed.stack.memberships import Memberships
+from testbed.stack.output import Answers, Outgoing
+from testbed.stack.pmtu import PathMtuCache
+from testbed.stack.refusals import Refused
+from testbed.stack.routes import Origin, Route, Routes
+from testbed.stack.udp import UdpLayer
+from testbed.timing import Instant
+from testbed.wire.addresses import MacAddr
+from testbed.wire.icmp_message import IcmpType
+from testbed.wire.icmpv4 import UnreachableCode
+from testbed.wire.ipv4 import IPv4Packet
+
+__all__ = ["Stack"]
+
+_IPV4: Final = b"\x08\x00"
+_ARP: Final = b"\x08\x06"
+_VLAN: Final = b"\x81\x00"
+
+
+class Stack:
+    """Interfaces, addresses, routes, and the layers over them."""
+
+    def __init__(
+        self, config: StackConfig | None = None, *, seed: int | bytes = 0, name: str = "stack"
+    ) -> None:
+        self.name = name
+        self.config = config or StackConfig()
+        self._core = core = make_core(self.config, seed)
+        self.alarms: Alarms = core.alarms
+        self.events: EventLog = core.events
+        self.entropy: Entropy = core.entropy
+        self.answers: Answers = core.answers
+        self.answer: Answers = core.answers
+        self.routes = core.variants.of(Routes)()
+        self._egress = core.variants.of(Egress)(core, self.routes)
+        self._interfaces = self._egress.interfaces
+        self._first: Interface | None = None
+        self.routes.usable = self._usable
+        self.ip = core.variants.of(IpLayer)(core, self._egress, self.routes)
+        self.icmp = core.variants.of(IcmpLayer)(core, self.ip)
+        self.groups = core.variants.of(Memberships)(core, self._egress)
+        self.udp = core.variants.of(UdpLayer)(core, self.ip, self.groups)
+        self.tcp: Any = _make_tcp(self.ip)
+        self.pmtu: PathMtuCache = self._egress.pmtu
+        self._egress.too_large = self._too_large
+
+    # Interfaces, addresses, routes
+
+    def add_interface(self, name: str, *, mac: MacAddr | None = None, mtu: int = 1500) -> Interface:
+        """Add an interface; without ``mac`` it takes and gives bare IP packets (tun, PPP).
+
+        PlanError for a name that is taken or an MTU out of 68 to 65535.
+        """
+        if name in self._interfaces:
+            raise PlanError(f"{self.name} has an interface {name} already")
+        made = self._core.variants.of(Interface)
+        link = made(name, mac, mtu, self._core, self._unresolved)
+        self._interfaces[name] = link
+        self._first = self._first or link
+        return link
+
+    def interface(self, name: str | None = None) -> Interface:
+        """The interface of that name, or the first; PlanError if there is none."""
+        link = self._first if name is None else self._interfaces.get(name)
+        if link is None:
+            raise PlanError(f"{self.name} has no interface {name or 'yet'}")
+        return link
+
+    def add_address(
+        self,
+        interface: str,
+        address: IPv4Interface,
+        now: Instant,
+        *,
+        probe: bool | None = None,
+        outcome: Callable[[bool, Instant], None] | None = None,
+    ) -> None:
+        """Give an interface one more address, and the route to its subnet.
+
+        With ``probe`` (None: as ``config.arp.probe`` has it) it is probed for first (RFC 5227 2.1)
+        and not used before that ends well. ``outcome`` is told True when it comes into use, and
+        False when it is lost to another host. PlanError if the stack has the address already.
+        """
+        link = self.interface(interface)
+        if any(address.ip in other.claims for other in self._interfaces.values()):
+            raise PlanError(f"{self.name} has the address {address.ip} already")
+
+        def settle(held: bool, at: Instant) -> None:
+            if held:
+                self._activate(link, address)
+            else:
+                link.conflicts += 1
+                self.remove_address(interface, address, at)
+            if outcome is not None:
+                outcome(held, at)
+
+        wanted = self.config.arp.probe if probe is None else probe
+        link.claim(address.ip, now, probe=wanted, outcome=settle)
+
+    def remove_address(
+        self, interface: str, address: IPv4Interface | IPv4Address, now: Instant
+    ) -> None:
+        """Take an address off an interface; one that is not there is no error."""
+        link = self.interface(interface)
+        ip = address.ip if isinstance(address, IPv4Interface) else address
+        claim = link.claims.pop(ip, None)
+        if claim is not None:
+            claim.cancel()
+        gone = [held for held in link.addresses if held.ip == ip]
+        link.addresses = [held for held in link.addresses if held.ip != ip]
+        for held in gone:
+            if not any(held.network == other.network for other in link.addresses):
+                self.routes.remove(
+                    lambda each, net=held.network: (
+                        each.network == net  # type: ignore[misc]
+                        and each.interface == interface
+                        and each.origin == Origin.CONNECTED
+                    )
+                )
+        self._readdress()
+
+    def _activate(self, link: Interface, address: IPv4Interface) -> None:
+        link.addresses.append(address)
+        if address.network.prefixlen < 32:
+            self.routes.add(Route(address.network, link.name, origin=Origin.CONNECTED))
+        self._readdress()
+
+    def _readdress(self) -> None:
+        self._egress.readdress()
+        self.ip.addresses_changed()
+
+    def add_route(
+        self,
+        network: IPv4Network,
+        *,
+        via: IPv4Address | None = None,
+        interface: str | None = None,
+        metric: int = 0,
+        source: IPv4Address | None = None,
+        now: Instant = Instant(0),
+    ) -> None:
+        """Reach ``network`` by a gateway, or directly through an interface.
+
+        Raises Refused ENETUNREACH for a gateway that is on no link of the stack's.
+        """
+        if interface is None:
+            if via is None:
+                raise PlanError("a route goes via a gateway or through an interface")
+            route = self.routes.lookup(via, now)
+            if route is None or route.via is not None:
+                raise Refused("ENETUNREACH", f"gateway {via} is on no link of {self.name}")
+            interface = route.interface
+        self.interface(interface)
+        self.routes.add(Route(network, interface, via, metric, source))
+
+    def remove_route(
+        self, network: IPv4Network, *, via: IPv4Address | None = None, now: Instant = Instant(0)
+    ) -> None:
+        """Remove the routes to exactly ``network``, only those by ``via`` if it is named."""
+        self.routes.remove(
+            lambda each: each.network == network and (via is None or each.via == via)
+        )
+
+    def set_mtu(self, interface: str, mtu: int, now: Instant) -> None:
+        """Change an interface's MTU; transports find out by the next packet."""
+        if not 68 <= mtu <= 65535:
+            raise PlanError(f"{interface}: MTU {mtu}, expected 68 to 65535")
+        self.interface(interface).mtu = mtu
+        self.routes.generation += 1
+
+    def set_link(self, interface: str, up: bool, now: Instant) -> None:
+        """The cable was pulled, or put back: neighbours are forgotten, routes pass it over.
+
+        Where addresses are probed for, they are again when the link comes back (RFC 5227 2.1).
+        """
+        link = self.interface(interface)
+        if link.up == up:
+            return
+        link.up = up
+        self.routes.generation += 1
+        if not up:
+            link.neighbours.forget()
+        elif self.config.arp.probe:
+            for address in tuple(link.addresses):
+                self.remove_address(interface, address, now)
+                self.add_address(interface, address, now)
+
+    def _usable(self, route: Route) -> bool:
+        link = self._interfaces.get(route.interface)
+        return link is not None and link.up
+
+    # The sans-IO four
+
+    def receive(self, frame: bytes, now: Instant, interface: str | None = None) -> None:
+        """Take a frame that came by ``interface``, None for the first one.
+
+        Frames that make no sense are dropped, and counted; none raises.
+        """
+        link = self._first if interface is None else self._interfaces.get(interface)
+        if link is None or not link.up:
+            self._core.count("frames to no interface, or to one that is down")
+            return
+        link.frames_in += 1
+        mac = link.mac
+        if mac is None:
+            self.ip.receive(frame, link, now, link_broadcast=False)
+            return
+        kind = frame[12:14]
+        to_us = frame[:6] == mac.packed
+        if not to_us and (len(frame) < 14 or not frame[0] & 1):
+            self._core.count("frames to other stations")
+        elif kind == _IPV4:
+            self.ip.receive(frame[14:], link, now, link_broadcast=not to_us)
+        elif kind == _ARP:
+            link.receive_arp(frame[14:], now)
+        elif kind == _VLAN and len(frame) >= 18 and not frame[15] and not frame[14] & 15:
+            # VLAN 0: the tag carries a priority only (IEEE 802.1Q 6.9.1), the frame is untagged.
+            self.receive(frame[:12] + frame[16:], now, link.name)
+        else:
+            self._core.count("frames of other protocols")
+
+    def handle_timeout(self, now: Instant) -> None:
+        """Do all that is due at ``now``."""
+        self.alarms.fire_due(now)
+
+    def poll_timeout(self) -> Instant | None:
+        """When handle_timeout() must be called next, or None."""
+        return self.alarms.next_deadline()
+
+    def poll_transmit(self, now: Instant) -> Outgoing | None:
+        """The next frame to send, or None."""
+        output = self._core.output
+        return output.popleft() if output else None
+
+    # What happened
+
+    def _unresolved(self, address: IPv4Address, packets: list[bytes], now: Instant) -> None:
+        """No answer to ARP: RFC 1122 2.3.2.2; the stack's own packets, and others', come back."""
+        self._core.drop("arp", "neighbour does not answer", now)
+        for data in packets:
+            try:
+                packet = IPv4Packet.parse(data)
+            except WireError:
+                continue
+            if int(packet.src) not in self._egress.local:
+                self.ip.arrival = Arrival()
+                self.ip.send_unreachable(packet, UnreachableCode.HOST, now)
+            elif not packet.offset and (transport := self.ip.transport(packet.protocol)):
+                error = IcmpError(
+                    IcmpType.DESTINATION_UNREACHABLE, UnreachableCode.HOST, packet, packet.src
+                )
+                transport.icmp_error(error, now)
+
+    def _too_large(self, destination: IPv4Address, mtu: int, now: Instant) -> None:
+        """A packet with DF met a smaller link of the stack's own: tell, after what goes on now."""
+        self.alarms.set(
+            ("too large", destination),
+            now,
+            lambda then: self.ip.path_mtu_changed(destination, mtu, then),
+        )
+
+    def note(self, event: Event) -> None:
+        """Put an event into the stack's log."""
+        self.events.add(event)
+
+
+def _make_tcp(ip: IpLayer) -> Any:
+    return None
