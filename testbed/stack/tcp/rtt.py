@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from testbed.stack.tcp_config import TcpConfig
 from testbed.timing import Duration, Instant, seconds
 
@@ -40,7 +38,7 @@ class RttEstimator:
         # RFC 6298 2.1: "Until a round-trip time (RTT) measurement has been made ... the sender
         # SHOULD set RTO <- 1 second".
         self._base: float = config.initial_rto
-        self._minima: deque[tuple[Instant, Duration]] = deque()
+        self._minima: list[tuple[Instant, Duration]] = []
 
     def sample(self, rtt: Duration, now: Instant, expected: int = 1) -> None:
         """Take in one measurement of a segment that was sent just once (Karn's algorithm).
@@ -71,7 +69,7 @@ class RttEstimator:
             minima.pop()
         minima.append((now, rtt))
         while now - minima[0][0] > _MIN_RTT_WINDOW:
-            minima.popleft()
+            del minima[0]
 
     def back_off(self) -> None:
         """The timer expired: RTO <- RTO * 2 (RFC 6298 5.5)."""

@@ -40,6 +40,9 @@ class CongestionControl(Protocol):
     def undo(self, now: Instant) -> None:
         """The last reduction was for nothing: nothing was lost."""
 
+    def leave_timeout(self) -> None:
+        """All that was outstanding at the timeout is acknowledged."""
+
     def on_idle(self, now: Instant) -> None:
         """Nothing was sent for an RTO: RFC 5681 4.1's restart window."""
 
