@@ -150,8 +150,10 @@ class ReceiveBuffer:
 
     def _insert_slowly(self, seq: int, data: bytes) -> Inserted:
         end = seq + len(data)
-        if end <= self.next:  # all of it came before, or there is nothing in it
-            return Inserted(0, (seq, end) if data else None, filled=False, kept=True)
+        if not data:
+            return Inserted(0, None, filled=False, kept=True)
+        if end <= self.next:
+            return Inserted(0, (seq, end), filled=False, kept=True)
         if seq > self.next:
             return self._insert_ahead(seq, data)
         duplicate = (seq, self.next) if seq < self.next else None
