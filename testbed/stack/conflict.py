@@ -74,6 +74,7 @@ class Claim:
         self,
         address: IPv4Address,
         mac: MacAddr,
+        *,
         config: ArpConfig,
         alarms: Alarms,
         events: EventLog,
@@ -94,9 +95,9 @@ class Claim:
         self._defended_at: Instant | None = None
 
     def start(self, now: Instant, conflicts: int = 0) -> None:
-        """Begin to probe: "wait for a random time interval selected uniformly in the range zero to
-        PROBE_WAIT seconds" (RFC 5227 2.1.1).
-        """
+        """Begin to probe (RFC 5227 2.1.1)."""
+        # "should then wait for a random time interval selected uniformly in the range zero to
+        # PROBE_WAIT seconds".
         self.state, self._count = AddressState.WAITING, 0
         wait = self._entropy.between(0, self._config.probe_wait)
         # "If the number of conflicts exceeds MAX_CONFLICTS, then the host MUST limit the rate at
@@ -117,18 +118,19 @@ class Claim:
         if self.state is AddressState.HELD:
             if arp.sender_ip == self.address:
                 self._in_use_elsewhere(arp.sender_mac, now)
-        elif self.state is not AddressState.LOST:
-            # 2.1.1: any packet whose sender IP is the address being probed for, or a probe for the
-            # same address by somebody else.
-            if arp.sender_ip == self.address or (arp.is_probe and arp.target_ip == self.address):
-                self._conflict(arp.sender_mac, now, defended=False)
-                self._lose(now)
+        elif self.state is not AddressState.LOST and self.wanted_elsewhere(arp):
+            self._conflict(arp.sender_mac, now, defended=False)
+            self._lose(now)
+
+    def wanted_elsewhere(self, arp: ArpPacket) -> bool:
+        """Whether another host has the address, or probes for it too (RFC 5227 2.1.1)."""
+        return arp.sender_ip == self.address or (arp.is_probe and arp.target_ip == self.address)
 
     def cancel(self) -> None:
         """The address is taken off the interface."""
         self._alarms.cancel(self._key())
 
-    def announce(self, now: Instant) -> None:
+    def announce(self) -> None:
         """Send one announcement."""
         self._send(ArpPacket.announcement(self._mac, self.address))
 
@@ -160,16 +162,14 @@ class Claim:
         if self._count == self._config.announce_num:
             return
         self._count += 1
-        self.announce(now)
+        self.announce()
         if self._count < self._config.announce_num:
             self._alarms.set(
                 self._key(), after(now, self._config.announce_interval), self._announce
             )
 
     def _in_use_elsewhere(self, mac: MacAddr, now: Instant) -> None:
-        """RFC 5227 2.4 (b): defend once by an announcement, give up when it happens again within
-        DEFEND_INTERVAL.
-        """
+        """RFC 5227 2.4 (b): defend by one announcement; within DEFEND_INTERVAL, give up."""
         if not self._config.defend:
             self._conflict(mac, now, defended=False)
             return
@@ -180,7 +180,7 @@ class Claim:
             return
         self._defended_at = now
         self._conflict(mac, now, defended=True)
-        self.announce(now)
+        self.announce()
 
     def _conflict(self, mac: MacAddr, now: Instant, *, defended: bool) -> None:
         self._events.add(AddressConflict(now, self.address, mac, defended))

@@ -1,4 +1,4 @@
-"""The way out: own addresses, the choice of route, source and neighbour, fragmentation, loopback."""
+"""The way out: own addresses, choice of route, source and neighbour, fragments, loopback."""
 
 from __future__ import annotations
 

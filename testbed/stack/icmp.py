@@ -1,4 +1,4 @@
-"""ICMP (RFC 792) as RFC 1122 3.2.2 and RFC 1812 4.3 want it: echo, times, errors out and in."""
+"""ICMP (RFC 792) as RFC 1122 3.2.2 wants it: echo, times, and errors that come in."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Final
 
 from testbed.errors import WireError
 from testbed.stack.core import Core
+from testbed.stack.echo import EchoAnswer, EchoSocket
 from testbed.stack.events import Event
 from testbed.stack.ip import IpLayer
 from testbed.stack.lower import IcmpError, NoRoute
-from testbed.stack.ratelimit import TokenBucket
+from testbed.stack.path import IpPath
+from testbed.stack.refusals import Refused
 from testbed.stack.routes import Origin, Route
+from testbed.stack.transit import BadOption, record, source_route
 from testbed.timing import Instant
 from testbed.wire.icmp_info import TimestampReply, TimestampRequest
 from testbed.wire.icmp_message import IcmpMessage, IcmpType
@@ -24,7 +27,6 @@ from testbed.wire.icmpv4 import (
     Icmpv4,
     ParameterProblem,
     Redirect,
-    RedirectCode,
     SourceQuench,
     TimeExceeded,
     UnreachableCode,
@@ -32,25 +34,12 @@ from testbed.wire.icmpv4 import (
 )
 from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 
-__all__ = ["IcmpErrorReceived", "IcmpErrorSent", "IcmpLayer"]
+__all__ = ["IcmpErrorReceived", "IcmpLayer"]
 
-_ERRORS: Final = frozenset({3, 4, 5, 11, 12})
-"""RFC 1122 3.2.2: types that report errors, and must never be answered by one."""
-_PRECEDENCE: Final = 0xC0
-"""RFC 1812 4.3.2.5: errors SHOULD have precedence 6, internetwork control."""
 _DAY: Final = 86_400_000
 _NOT_STANDARD: Final = 0x8000_0000
 
 Handler = Callable[[IPv4Packet, Icmpv4, Instant], None]
-
-
-@dataclass(frozen=True, slots=True)
-class IcmpErrorSent(Event):
-    """The stack told ``to`` that a packet of its could not be handled."""
-
-    to: IPv4Address
-    type: int
-    code: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +55,53 @@ class IcmpErrorReceived(Event):
 
 
 class IcmpLayer:
-    """A ``Transport`` for ICMP, and the stack's sender of errors."""
+    """A ``Transport`` for ICMP, with the stack's pings."""
 
-    __slots__ = ("_buckets", "_core", "_ip", "_listeners")
+    __slots__ = ("_core", "_ip", "_listeners", "_sockets")
 
     def __init__(self, core: Core, ip: IpLayer) -> None:
         self._core = core
         self._ip = ip
-        self._buckets: dict[str, TokenBucket] = {}
+        self._sockets: dict[int, EchoSocket] = {}
         self._listeners: dict[int, list[Handler]] = {}
         ip.register(IpProtocol.ICMP, self)
-        ip.reporter = self
+
+    def open(self, now: Instant, ident: int | None = None) -> EchoSocket:  # noqa: ARG002
+        """A socket for pings; Refused EADDRINUSE for an identifier that another one has."""
+        if ident is None:
+            ident = self._core.entropy.below(0x10000)
+            while ident in self._sockets:
+                ident = (ident + 1) & 0xFFFF
+        elif ident in self._sockets:
+            raise Refused("EADDRINUSE", f"echo identifier {ident} is in use")
+        made = self._sockets[ident] = self._core.variants.of(EchoSocket)(self, ident)
+        return made
+
+    def send_echo(
+        self,
+        socket: EchoSocket,
+        to: IPv4Address,
+        sequence: int,
+        data: bytes,
+        now: Instant,
+        *,
+        df: bool,
+    ) -> None:
+        """Send one request of ``socket``; raises Refused."""
+        try:
+            path = self._ip.path(to, socket.source, interface=socket.interface, now=now)
+        except NoRoute as error:
+            raise Refused("ENETUNREACH", str(error)) from None
+        size = 28 + len(data)
+        if df and size > (mtu := path.mtu(now)):
+            raise Refused("EMSGSIZE", f"a packet of {size} bytes with DF, path MTU {mtu}")
+        request = EchoRequest(socket.ident, sequence, data).emit()
+        path.send(request, IpProtocol.ICMP, now, ttl=socket.ttl, tos=socket.tos, df=df)
+
+    def remove(self, socket: EchoSocket) -> None:
+        """Free the socket's identifier."""
+        if self._sockets.get(socket.ident) is socket:
+            del self._sockets[socket.ident]
 
     def listen(self, kind: int, handler: Handler) -> None:
         """Call ``handler`` with every message of type ``kind`` that comes in, until unlisten()."""
@@ -99,6 +124,8 @@ class IcmpLayer:
             return
         if isinstance(message, EchoRequest):
             self.on_echo(packet, message, now)
+        elif isinstance(message, EchoReply):
+            self.on_reply(packet, message, now)
         elif isinstance(message, TimestampRequest):
             self.on_timestamp(packet, message, now)
         elif isinstance(message, Redirect):
@@ -111,13 +138,20 @@ class IcmpLayer:
             handler(packet, message, now)
 
     def icmp_error(self, error: IcmpError, now: Instant) -> None:
-        """An error about a message of ours: whoever sent the echo wants to know."""
-        for handler in tuple(self._listeners.get(-1, ())):
-            handler(error.quoted, _as_message(error), now)
+        """An error about a message of ours: whoever sent the request is told."""
+        quoted = error.quoted.payload
+        if error.quoted.offset or len(quoted) < 8 or quoted[0] != IcmpType.ECHO_REQUEST:
+            return
+        socket = self._sockets.get(int.from_bytes(quoted[4:6], "big"))
+        if socket is not None:
+            sequence = int.from_bytes(quoted[6:8], "big")
+            socket.deliver(EchoAnswer(error.source, sequence, b"", 0, now, error))
 
     def accepts_frag_needed(self, error: IcmpError, now: Instant) -> bool:
-        """Echo requests are not numbered well enough to tell a forgery: believe it."""
-        return True
+        """Whether the quoted message is a request of an open socket; that one is told."""
+        self.icmp_error(error, now)
+        quoted = error.quoted.payload
+        return len(quoted) >= 8 and int.from_bytes(quoted[4:6], "big") in self._sockets
 
     def path_mtu_changed(self, destination: IPv4Address, mtu: int, now: Instant) -> None:
         """Nothing is resent."""
@@ -125,15 +159,21 @@ class IcmpLayer:
     # Questions
 
     def on_echo(self, packet: IPv4Packet, message: EchoRequest, now: Instant) -> None:
-        """Echo: "Data received in an ICMP Echo Request MUST be entirely included in the resulting
-        Echo Reply" (RFC 1122 3.2.2.6).
-        """
+        """Echo."""
+        # RFC 1122 3.2.2.6: "Data received in an ICMP Echo Request MUST be entirely included in the
+        # resulting Echo Reply."
         if not self._core.answers.echo:
             self._core.drop("icmp", "echo is switched off", now)
         elif self._ip.arrival.to_many and not self._core.config.icmp.answer_broadcast_echo:
             self._core.drop("icmp", "echo to many", now)
         else:
             self.answer(packet, EchoReply(message.ident, message.sequence, message.data), now)
+
+    def on_reply(self, packet: IPv4Packet, message: EchoReply, now: Instant) -> None:
+        """Hand a reply to who sent the request."""
+        socket = self._sockets.get(message.ident)
+        if socket is not None:
+            socket.deliver(EchoAnswer(packet.src, message.sequence, message.data, packet.ttl, now))
 
     def on_timestamp(self, packet: IPv4Packet, message: TimestampRequest, now: Instant) -> None:
         """RFC 792: where the time is not known by midnight UT, any goes, its high bit set."""
@@ -153,81 +193,30 @@ class IcmpLayer:
         source = None if self._ip.arrival.to_many else packet.dst
         try:
             path = self._ip.path(packet.src, source, now=now)
+            if packet.options:
+                self.answer_with_options(packet, reply, path, now)
+                return
         except NoRoute:
             self._core.drop("icmp", "no route", now)
             return
         path.send(reply.emit(), IpProtocol.ICMP, now, tos=packet.tos, df=False)
 
-    # Errors out
-
-    def report(
-        self, packet: IPv4Packet, kind: int, code: int, now: Instant, *, value: int = 0
+    def answer_with_options(
+        self, packet: IPv4Packet, reply: IcmpMessage, path: IpPath, now: Instant
     ) -> None:
-        """Answer ``packet`` with an error, if the rules and the rate allow it."""
-        if not self._core.answers.icmp_errors or not self.may_report(packet):
-            return
-        try:
-            # The packet's own destination answers; a router, the interface it answers by
-            # (RFC 1812 4.3.2.4).
-            own = packet.dst if int(packet.dst) in self._ip.egress.local else None
-            path = self._ip.path(packet.src, own, now=now)
-        except NoRoute:
-            return
-        if not self._within_rate(path.interface or "", now):
-            self._core.count("ICMP errors over the rate")
-            return
-        message = self.error_message(kind, code, self.quote(packet), value)
-        self._core.events.add(IcmpErrorSent(now, packet.src, kind, code))
-        path.send(message.emit(), IpProtocol.ICMP, now, tos=_PRECEDENCE, df=False)
-
-    def may_report(self, packet: IPv4Packet) -> bool:
-        """RFC 1122 3.2.2: no error about an ICMP error, about what went to many, by IP or by link,
-        about any fragment but the first, or to a source that is no single host.
-        """
-        if packet.offset or self._ip.arrival.link_broadcast:
-            return False
-        if packet.protocol == IpProtocol.ICMP and (
-            not packet.payload or packet.payload[0] in _ERRORS
-        ):
-            return False
-        if packet.dst.is_multicast or self._ip.is_broadcast(packet.dst):
-            return False
-        first = int(packet.src) >> 24
-        return 0 < first < 224 and first != 127 and not self._ip.is_broadcast(packet.src)
-
-    def quote(self, packet: IPv4Packet) -> bytes:
-        """The start of ``packet``: its header and 8 bytes at least."""
-        least = packet.header_length + 8
-        return packet.emit()[: max(least, self._core.config.icmp.quote)]
-
-    def error_message(self, kind: int, code: int, quoted: bytes, value: int) -> IcmpMessage:
-        """The message for an error."""
-        if kind == IcmpType.DESTINATION_UNREACHABLE:
-            return DestinationUnreachable(code, quoted, value)
-        if kind == IcmpType.TIME_EXCEEDED:
-            return TimeExceeded(code, quoted)
-        return ParameterProblem(value, quoted, code)
-
-    def send_redirect(self, packet: IPv4Packet, gateway: IPv4Address, now: Instant) -> None:
-        """Tell the sender of ``packet`` of a better gateway (RFC 1812 5.2.7.2: for the host)."""
-        if not self._core.answers.icmp_errors or not self.may_report(packet):
-            return
-        try:
-            path = self._ip.path(packet.src, now=now)
-        except NoRoute:
-            return
-        if self._within_rate(path.interface or "", now):
-            message = Redirect(RedirectCode.HOST, gateway, self.quote(packet))
-            self._core.events.add(IcmpErrorSent(now, packet.src, message.type, message.code))
-            path.send(message.emit(), IpProtocol.ICMP, now, tos=_PRECEDENCE, df=False)
-
-    def _within_rate(self, interface: str, now: Instant) -> bool:
-        bucket = self._buckets.get(interface)
-        if bucket is None:
-            config = self._core.config.icmp
-            made = self._core.variants.of(TokenBucket)
-            bucket = self._buckets[interface] = made(config.error_rate, config.error_burst)
-        return bucket.take(now)
+        """Send ``reply`` with the options of its request."""
+        # RFC 1122 3.2.2.6: "If a Record Route and/or Time Stamp option is received in an ICMP Echo
+        # Request, this option (these options) SHOULD be updated to include the current host".
+        back = IPv4Packet(
+            path.source,
+            packet.src,
+            IpProtocol.ICMP,
+            reply.emit(),
+            ttl=self._core.config.ip.ttl,
+            tos=packet.tos,
+            options=returned_options(packet.options, path.source, now),
+        )
+        self._ip.send_packet(self._ip.egress.stamp(back), now)
 
     # Errors in
 
@@ -295,9 +284,9 @@ class IcmpLayer:
         return True
 
     def on_redirect(self, packet: IPv4Packet, message: Redirect, now: Instant) -> None:
-        """RFC 1122 3.2.2.2: believed if it comes from the gateway in use, and names another that
-        is on the same link; it changes the way to that one host, whatever its code says.
-        """
+        """Take a redirect for the one host that it is about, whatever its code says."""
+        # RFC 1122 3.2.2.2: it counts if it comes from the gateway in use and names another one
+        # that is on the same link.
         quoted = self.quotation(message.quoted, now)
         config = self._core.config
         if quoted is None or not (config.ip.accept_redirects and config.icmp.obey_errors):
@@ -330,10 +319,10 @@ class IcmpLayer:
         routes.add(Route(host, route.interface, via, route.metric, route.source, Origin.REDIRECT))
 
 
-def _as_message(error: IcmpError) -> Icmpv4:
-    quoted = error.quoted.emit()
-    if error.type == IcmpType.DESTINATION_UNREACHABLE:
-        return DestinationUnreachable(error.code, quoted, error.mtu or 0)
-    if error.type == IcmpType.TIME_EXCEEDED:
-        return TimeExceeded(error.code, quoted)
-    return ParameterProblem(0, quoted, error.code)
+def returned_options(options: bytes, own: IPv4Address, now: Instant) -> bytes:
+    """The options of an echo reply: those of the request, with this host recorded in them."""
+    try:
+        # A source route that led here would have to be reversed; without it the reply finds back.
+        return b"" if source_route(options) else record(options, own, now)
+    except BadOption:
+        return b""

@@ -59,17 +59,16 @@ class Interface:
         self.conflicts = 0
         self._core = core
         self._networks = tuple(_network(each) for each in core.config.arp.answer_for)
-        link = mac or MacAddr.ZERO
         neighbours = core.variants.of(Neighbours)
         self.neighbours = neighbours(
             name,
-            link,
-            core.config.arp,
-            core.alarms,
-            core.events,
-            self.send_frame,
-            self.source_for,
-            unresolved,
+            mac or MacAddr.ZERO,
+            config=core.config.arp,
+            alarms=core.alarms,
+            events=core.events,
+            send=self.send_frame,
+            source=self.source_for,
+            unresolved=unresolved,
         )
         head = b"" if mac is None else MacAddr.BROADCAST.packed + mac.packed + b"\x08\x00"
         self.broadcast = Neighbour.fixed(_BROADCAST, head, MacAddr.BROADCAST)
@@ -81,17 +80,13 @@ class Interface:
             self._core.output.append(Outgoing(self.name, frame))
 
     def neighbour(self, next_hop: IPv4Address) -> Neighbour:
-        """Who takes packets for ``next_hop``: a neighbour, a group, or the link's only other end."""
+        """Who takes packets for ``next_hop``: a neighbour, a group, or the only other end."""
         if self.point_to_point is not None:
             return self.point_to_point
-        if next_hop.is_multicast:
-            return self._group(next_hop)
+        if next_hop.is_multicast and self.mac is not None:
+            mac = multicast_mac(next_hop)
+            return Neighbour.fixed(next_hop, mac.packed + self.mac.packed + b"\x08\x00", mac)
         return self.neighbours.entry(next_hop)
-
-    def _group(self, group: IPv4Address) -> Neighbour:
-        assert self.mac is not None
-        mac = multicast_mac(group)
-        return Neighbour.fixed(group, mac.packed + self.mac.packed + b"\x08\x00", mac)
 
     def on_link(self, address: IPv4Address) -> bool:
         """Whether ``address`` lies in a subnet of this interface."""
@@ -112,12 +107,12 @@ class Interface:
         made = core.variants.of(Claim)(
             address,
             self.mac or MacAddr.ZERO,
-            core.config.arp,
-            core.alarms,
-            core.events,
-            core.entropy,
-            self._broadcast_arp,
-            outcome,
+            config=core.config.arp,
+            alarms=core.alarms,
+            events=core.events,
+            entropy=core.entropy,
+            send=self._broadcast_arp,
+            outcome=outcome,
         )
         self.claims[address] = made
         if probe and self.mac is not None:
@@ -153,7 +148,7 @@ class Interface:
             self.answer(arp)
 
     def hear_claims(self, arp: ArpPacket, now: Instant) -> None:
-        """Show the packet to the addresses' owners: is there a conflict?"""
+        """Show the packet to who keeps each address: there may be a conflict."""
         for claim in tuple(self.claims.values()):
             claim.hear(arp, now)
 

@@ -28,6 +28,8 @@ from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 
 __all__ = ["Arrival", "IpLayer", "Onward", "Reporter"]
 
+_LONG_AGO: Final = Instant(0)
+
 _FROM_NOWHERE: Final = frozenset({IpProtocol.UDP, IpProtocol.IGMP})
 """What hosts without an address yet may send: DHCP, and the reports of hosts that boot."""
 
@@ -37,8 +39,10 @@ _AVOIDED_FOR: Final = seconds(60)
 
 @dataclass(slots=True)
 class Arrival:
-    """How the packet in hand came: by which interface (None: from the stack itself), and whether
-    its frame, or its IP destination, was meant for more than this host.
+    """How the packet in hand came.
+
+    ``interface`` is None for what the stack sent to itself. The others tell whether its frame, and
+    its IP destination, were meant for more than this host.
     """
 
     interface: Interface | None = None
@@ -122,14 +126,22 @@ class IpLayer:
         source: IPv4Address | None = None,
         *,
         interface: str | None = None,
-        now: Instant = Instant(0),
+        now: Instant = _LONG_AGO,
     ) -> IpPath:
         """The way to ``destination``, from ``source`` or the address that the route prefers.
 
         Raises NoRoute. ``interface`` names the one to leave by.
         """
         made = self._core.variants.of(IpPath)
-        return made(self._core, self.egress, self.routes, destination, source, now, interface)
+        return made(
+            self._core,
+            self.egress,
+            self.routes,
+            destination=destination,
+            source=source,
+            now=now,
+            interface=interface,
+        )
 
     def is_local(self, address: IPv4Address) -> bool:
         """Whether ``address`` is one of the stack's own."""
@@ -267,14 +279,11 @@ class IpLayer:
         if src >> 24 == 127:
             return "loopback address on the wire"
         if src >> 24 == 0:
-            if src == 0 and packet.protocol in _FROM_NOWHERE:
-                return None
-            return "source is in network 0"
+            booting = src == 0 and packet.protocol in _FROM_NOWHERE
+            return None if booting else "source is in network 0"
         if src in self.egress.broadcasts:
             return "source is a subnet's broadcast"
-        if src in self.egress.local:
-            return "source is this host's own address"
-        return None
+        return "source is this host's own address" if src in self.egress.local else None
 
     def addresses_changed(self) -> None:
         """Forget what was found out about sources."""
@@ -288,7 +297,7 @@ class IpLayer:
             return
         if packet.mf or packet.offset:
             whole = self.reassembler.add(packet, now)
-            self._rearm(now)
+            self._rearm()
             if whole is None:
                 return
             packet = whole
@@ -300,9 +309,7 @@ class IpLayer:
             self.send_unreachable(packet, UnreachableCode.PROTOCOL, now)
 
     def _acceptable_options(self, packet: IPv4Packet, now: Instant) -> bool:
-        """RFC 1122 3.2.1.8: pass options up, ignore unknown ones; but they must be readable, and
-        a source route must end here.
-        """
+        """RFC 1122 3.2.1.8: any options will do; but a source route must end here."""
         try:
             route = source_route(packet.options)
         except BadOption as error:
@@ -315,7 +322,7 @@ class IpLayer:
             return False
         return True
 
-    def _rearm(self, now: Instant) -> None:
+    def _rearm(self) -> None:
         at = self.reassembler.next_deadline()
         if at is None:
             self.alarms.cancel("reassembly")
@@ -332,7 +339,7 @@ class IpLayer:
                 self.report(
                     given_up.first, IcmpType.TIME_EXCEEDED, TimeExceededCode.REASSEMBLY, now
                 )
-        self._rearm(now)
+        self._rearm()
 
     def _deliver_loop(self, now: Instant) -> None:
         """Deliver the packets to oneself; what they cause in turn comes after them."""

@@ -105,6 +105,7 @@ class Neighbours:
         self,
         name: str,
         mac: MacAddr,
+        *,
         config: ArpConfig,
         alarms: Alarms,
         events: EventLog,
@@ -181,7 +182,7 @@ class Neighbours:
         if entry.state is not NeighbourState.PERMANENT:
             self._learn(entry, arp.sender_mac, now)
 
-    def request(self, target: IPv4Address, now: Instant, to: MacAddr | None = None) -> None:
+    def request(self, target: IPv4Address, to: MacAddr | None = None) -> None:
         """Ask for ``target``, everybody or only ``to``."""
         source = self._source(target)
         if source is not None:
@@ -214,7 +215,7 @@ class Neighbours:
         entry.asked_at = now
         at = after(now, self._config.retry)
         self._alarms.set(self._key(entry), at, lambda then: self._ask(entry, then))
-        self.request(entry.address, now)
+        self.request(entry.address)
 
     def _poll(self, entry: Neighbour, now: Instant) -> None:
         """Ask an entry in use whether it is still there, before it expires: RFC 1122 2.3.2.1 (2).
@@ -224,7 +225,7 @@ class Neighbours:
         """
         entry.fresh_until = min(after(now, self._config.retry), entry.expires)
         entry.asked_at = now
-        self.request(entry.address, now, entry.mac)
+        self.request(entry.address, entry.mac)
 
     def _give_up(self, entry: Neighbour, now: Instant) -> None:
         entry.state = NeighbourState.FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import IPv4Address
 from struct import Struct
 from typing import Final
@@ -51,6 +52,7 @@ class IpPath:
         core: Core,
         egress: Egress,
         routes: Routes,
+        *,
         destination: IPv4Address,
         source: IPv4Address | None,
         now: Instant,
@@ -123,7 +125,7 @@ class IpPath:
         if ttl is None:
             ttl = self._ttl
         if head is None or now >= entry.fresh_until or total > self._mtu:
-            self._send_slowly(payload, protocol, now, ttl, tos, df)
+            self._send_slowly(payload, protocol, now, ttl=ttl, tos=tos, df=df)
             return
         ident = self._identify(self._source, self._destination, protocol)
         flags = _DF if df else 0
@@ -135,7 +137,7 @@ class IpPath:
         self._output.append(Outgoing(self._name, head + ip + payload))
 
     def _send_slowly(
-        self, payload: bytes, protocol: int, now: Instant, ttl: int, tos: int, df: bool
+        self, payload: bytes, protocol: int, now: Instant, *, ttl: int, tos: int, df: bool
     ) -> None:
         if self._way is None:
             self._core.drop("ip", "no route", now)
@@ -149,15 +151,12 @@ class IpPath:
     def _refresh(self, now: Instant) -> None:
         """Ask the routes again; an address that is gone sends nothing any more."""
         self._generation = self._routes.generation
-        try:
-            if not self._egress.is_local(self._source):
-                raise NoRoute(f"{self._source} is no longer an address of the stack")
-            way = self._egress.resolve(self._destination, self._source, now, self._interface)
-        except NoRoute:
-            self._way: Exit | None = None
-            self._entry = _NOWHERE
-            return
-        self._take(way)
+        self._way: Exit | None = None
+        self._entry = _NOWHERE
+        if self._egress.is_local(self._source):
+            with suppress(NoRoute):
+                way = self._egress.resolve(self._destination, self._source, now, self._interface)
+                self._take(way)
 
     def _take(self, way: Exit) -> None:
         self._generation = self._routes.generation

@@ -24,6 +24,7 @@ from testbed.stack.egress import Egress
 from testbed.stack.entropy import Entropy
 from testbed.stack.events import Event, EventLog
 from testbed.stack.icmp import IcmpLayer
+from testbed.stack.icmp_errors import ErrorReporter
 from testbed.stack.interface import Interface
 from testbed.stack.ip import Arrival, IpLayer
 from testbed.stack.lower import IcmpError
@@ -31,6 +32,7 @@ from testbed.stack.memberships import Memberships
 from testbed.stack.output import Answers, Outgoing
 from testbed.stack.pmtu import PathMtuCache
 from testbed.stack.refusals import Refused
+from testbed.stack.router import Router
 from testbed.stack.routes import Origin, Route, Routes
 from testbed.stack.udp import UdpLayer
 from testbed.timing import Instant
@@ -41,6 +43,7 @@ from testbed.wire.ipv4 import IPv4Packet
 
 __all__ = ["Stack"]
 
+_LONG_AGO: Final = Instant(0)
 _IPV4: Final = b"\x08\x00"
 _ARP: Final = b"\x08\x06"
 _VLAN: Final = b"\x81\x00"
@@ -67,9 +70,12 @@ class Stack:
         self.routes.usable = self._usable
         self.ip = core.variants.of(IpLayer)(core, self._egress, self.routes)
         self.icmp = core.variants.of(IcmpLayer)(core, self.ip)
-        self.groups = core.variants.of(Memberships)(core, self._egress)
+        self.reporter = core.variants.of(ErrorReporter)(core, self.ip)
+        self.groups = core.variants.of(Memberships)(core, self.ip)
         self.udp = core.variants.of(UdpLayer)(core, self.ip, self.groups)
         self.tcp: Any = _make_tcp(self.ip)
+        if self.config.ip.forwarding:
+            self.ip.onward = core.variants.of(Router)(core, self.ip, self.reporter)
         self.pmtu: PathMtuCache = self._egress.pmtu
         self._egress.too_large = self._too_large
 
@@ -127,7 +133,10 @@ class Stack:
         link.claim(address.ip, now, probe=wanted, outcome=settle)
 
     def remove_address(
-        self, interface: str, address: IPv4Interface | IPv4Address, now: Instant
+        self,
+        interface: str,
+        address: IPv4Interface | IPv4Address,
+        now: Instant,  # noqa: ARG002 - every call of a user has it
     ) -> None:
         """Take an address off an interface; one that is not there is no error."""
         link = self.interface(interface)
@@ -166,7 +175,7 @@ class Stack:
         interface: str | None = None,
         metric: int = 0,
         source: IPv4Address | None = None,
-        now: Instant = Instant(0),
+        now: Instant = _LONG_AGO,
     ) -> None:
         """Reach ``network`` by a gateway, or directly through an interface.
 
@@ -183,14 +192,18 @@ class Stack:
         self.routes.add(Route(network, interface, via, metric, source))
 
     def remove_route(
-        self, network: IPv4Network, *, via: IPv4Address | None = None, now: Instant = Instant(0)
+        self,
+        network: IPv4Network,
+        *,
+        via: IPv4Address | None = None,
+        now: Instant = _LONG_AGO,  # noqa: ARG002 - every call of a user has it
     ) -> None:
         """Remove the routes to exactly ``network``, only those by ``via`` if it is named."""
         self.routes.remove(
             lambda each: each.network == network and (via is None or each.via == via)
         )
 
-    def set_mtu(self, interface: str, mtu: int, now: Instant) -> None:
+    def set_mtu(self, interface: str, mtu: int, now: Instant) -> None:  # noqa: ARG002
         """Change an interface's MTU; transports find out by the next packet."""
         if not 68 <= mtu <= 65535:
             raise PlanError(f"{interface}: MTU {mtu}, expected 68 to 65535")
@@ -207,6 +220,7 @@ class Stack:
             return
         link.up = up
         self.routes.generation += 1
+        self.groups.link_changed(link, now)
         if not up:
             link.neighbours.forget()
         elif self.config.arp.probe:
@@ -256,14 +270,14 @@ class Stack:
         """When handle_timeout() must be called next, or None."""
         return self.alarms.next_deadline()
 
-    def poll_transmit(self, now: Instant) -> Outgoing | None:
+    def poll_transmit(self, now: Instant) -> Outgoing | None:  # noqa: ARG002
         """The next frame to send, or None."""
         output = self._core.output
         return output.popleft() if output else None
 
     # What happened
 
-    def _unresolved(self, address: IPv4Address, packets: list[bytes], now: Instant) -> None:
+    def _unresolved(self, _: IPv4Address, packets: list[bytes], now: Instant) -> None:
         """No answer to ARP: RFC 1122 2.3.2.2; the stack's own packets, and others', come back."""
         self._core.drop("arp", "neighbour does not answer", now)
         for data in packets:

@@ -72,7 +72,7 @@ class UdpLayer:
 
     def open(
         self,
-        now: Instant,
+        now: Instant,  # noqa: ARG002 - every call of a user has it
         address: IPv4Address | None = None,
         port: int = 0,
         *,

@@ -18,6 +18,7 @@ __all__ = ["Datagram", "Endpoint", "UdpOwner", "UdpSocket"]
 _OVERHEAD: Final = 28
 """Bytes of headers, charged to the receive buffer, so that empty datagrams are bounded too."""
 _RECENT: Final = 64
+_LONG_AGO: Final = Instant(0)
 
 Endpoint = tuple[IPv4Address, int]
 """An address and a port."""
@@ -135,7 +136,7 @@ class UdpSocket:
 
     # The user's calls
 
-    def connect(self, address: IPv4Address, port: int, now: Instant = Instant(0)) -> None:
+    def connect(self, address: IPv4Address, port: int, now: Instant = _LONG_AGO) -> None:
         """Speak with one peer only, and hear of its ICMP errors. Raises Refused."""
         self._owner.connect(self, (address, port), now)
         self.error = None
