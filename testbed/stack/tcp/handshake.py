@@ -1,0 +1,167 @@
+"""Opening: SYN-SENT, and the side of SYN-RECEIVED that opening shares (RFC 9293 3.10.7.3)."""
+
+from __future__ import annotations
+
+from testbed.stack.lower import Lower
+from testbed.stack.tcp.delivery import Delivery
+from testbed.stack.tcp.factory import Factory
+from testbed.stack.tcp.guard import Guard
+from testbed.stack.tcp.lifecycle import Lifecycle
+from testbed.stack.tcp.notices import ResetReceived, SegmentResent
+from testbed.stack.tcp.output import Output
+from testbed.stack.tcp.owner import Owner
+from testbed.stack.tcp.reasons import Reason
+from testbed.stack.tcp.states import Cause, State
+from testbed.stack.tcp.tcb import Tcb, Timer, unwrap
+from testbed.stack.tcp.transmit import ACK, FIN, RST, SYN, Transmitter
+from testbed.timing import Duration, Instant
+from testbed.wire.tcp import TcpSegment
+
+__all__ = ["Handshake"]
+
+
+class Handshake:
+    """Brings connections to ESTABLISHED."""
+
+    __slots__ = (
+        "_config",
+        "_delivery",
+        "_events",
+        "_factory",
+        "_guard",
+        "_lifecycle",
+        "_output",
+        "_transmit",
+    )
+
+    def __init__(
+        self,
+        lower: Lower,
+        transmit: Transmitter,
+        guard: Guard,
+        lifecycle: Lifecycle,
+        output: Output,
+        delivery: Delivery,
+        factory: Factory,
+    ) -> None:
+        self._config = lower.config.tcp
+        self._events = lower.events
+        self._transmit = transmit
+        self._guard = guard
+        self._lifecycle = lifecycle
+        self._output = output
+        self._delivery = delivery
+        self._factory = factory
+
+    # Sending SYNs
+
+    def start(self, c: Tcb, cause: Cause, now: Instant) -> None:
+        """Send the first SYN, or the first SYN+ACK, and wait for its answer."""
+        c.snd_nxt = c.iss + 1
+        c.syns = 1
+        c.syn_sent_at = now
+        self._lifecycle.move(c, cause, now)
+        self._transmit.syn(c, now)
+        c.due[Timer.SYN] = Instant(now + self.syn_timeout(c))
+
+    def syn_timeout(self, c: Tcb) -> Duration:
+        """Until the SYN is sent again: the initial RTO, doubling (RFC 6298 5.5)."""
+        doublings = max(0, c.syns - 1 - self._config.syn_linear_timeouts)
+        span = self._config.initial_rto << min(doublings, 32)
+        return Duration(min(span, self._config.max_rto))
+
+    def unanswered(self, c: Tcb, now: Instant) -> None:
+        """SYN or SYN+ACK were not answered in time: send it again, or give up."""
+        if self.exhausted(c, now):
+            name = c.soft_error or "ETIMEDOUT"
+            self._lifecycle.fail(c, Cause.GIVE_UP, name, "no answer to the SYN", now)
+            return
+        c.syns += 1
+        self.resend_syn(c, now)
+        c.due[Timer.SYN] = Instant(now + self.syn_timeout(c))
+
+    def resend_syn(self, c: Tcb, now: Instant) -> None:
+        """Send the SYN or SYN+ACK again."""
+        c.syn_resent = True
+        self._events.add(SegmentResent(now, c.name, c.iss, 1, Reason.SYN))
+        self._transmit.syn(c, now)
+
+    def exhausted(self, c: Tcb, now: Instant) -> bool:
+        """Whether R2 of a SYN is reached (RFC 9293 3.8.3 MUST-23)."""
+        if c.passive:
+            return c.syns > self._config.synack_retries
+        if self._config.syn_retries is not None:
+            return c.syns > self._config.syn_retries
+        return now - c.syn_sent_at >= self._config.syn_retries_span
+
+    # SYN-SENT
+
+    def in_syn_sent(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
+        """RFC 9293 3.10.7.3."""
+        flags = int(segment.flags)
+        ack = unwrap(segment.ack, c.snd_una)
+        # First: 'If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset (unless the RST bit is set)'.
+        if flags & ACK and not c.iss < ack <= c.snd_nxt:
+            if not flags & RST:
+                self._transmit.refuse_ack(c, segment, now)
+            return
+        # Second: 'If the ACK was acceptable, signal "error: connection reset"'.
+        if flags & RST:
+            if flags & ACK:
+                self._events.add(ResetReceived(now, c.name))
+                self._lifecycle.fail(c, Cause.RESET, "ECONNREFUSED", "refused by the peer", now)
+            return
+        if not flags & SYN:  # fifth
+            return
+        if flags & ACK:
+            self._syn_acked(c, segment, ack, now)
+        else:
+            self._simultaneous(c, segment, now)
+
+    def _syn_acked(self, c: Tcb, segment: TcpSegment, ack: int, now: Instant) -> None:
+        self._factory.hear_syn(c, segment, now)
+        c.snd_una = ack
+        c.snd_wl2 = ack
+        c.ack_now = True
+        self.established(c, Cause.SYN_ACK, now)
+        self._rest(c, segment, now)
+
+    def _simultaneous(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
+        """Both sides sent a SYN (RFC 9293 3.5, figure 8): answer with SYN+ACK."""
+        self._factory.hear_syn(c, segment, now)
+        self._lifecycle.move(c, Cause.SYN, now)
+        self._transmit.syn(c, now)
+
+    def established(self, c: Tcb, cause: Cause, now: Instant) -> None:
+        """The SYN is acknowledged: data may flow."""
+        c.due.pop(Timer.SYN, None)
+        if not c.syn_resent:
+            # RFC 6298 3 (Karn): 'RTT samples MUST NOT be made using segments that were
+            # retransmitted'.
+            c.rtt.sample(Duration(now - c.syn_sent_at), now)
+        self._factory.start_sending(c, now)
+        self._lifecycle.move(c, cause, now)
+        if isinstance(c.owner, Owner):
+            c.owner.established(c, now)
+
+    def _rest(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
+        """'If there are other controls or text in the segment, then continue processing'."""
+        fin = bool(int(segment.flags) & FIN)
+        if segment.payload or fin:
+            self._delivery.text(c, c.rcv_nxt, segment.payload, fin=fin, now=now)
+
+    # SYN-RECEIVED
+
+    def accept_ack(self, c: Tcb, segment: TcpSegment, seq: int, now: Instant) -> bool:
+        """SYN-RECEIVED, fifth check: enter ESTABLISHED, or refuse an ACK that is none of ours."""
+        ack = unwrap(segment.ack, c.snd_una)
+        if not c.snd_una < ack <= c.snd_nxt:
+            self._transmit.refuse_ack(c, segment, now)
+            return False
+        c.snd_una = c.iss + 1
+        c.snd_wnd = segment.window << (0 if int(segment.flags) & SYN else c.snd_scale)
+        c.max_window = max(c.max_window, c.snd_wnd)
+        c.snd_wl1 = seq
+        c.snd_wl2 = ack
+        self.established(c, Cause.SYN_ACKED, now)
+        return True
