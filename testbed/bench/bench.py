@@ -10,15 +10,14 @@ from typing import Any
 from testbed.bench.beacons import Beacons
 from testbed.bench.boxes import BenchBox
 from testbed.bench.capturing import Capture
-from testbed.bench.endpoints import Network, bring_up_network
+from testbed.bench.hosts import PlanHosts
 from testbed.bench.paths import PathFinder
 from testbed.bench.placement import Placement
-from testbed.bench.roles import Roles
 from testbed.bench.sabotage import Sabotage
 from testbed.bench.session import BenchSession
 from testbed.bench.topology import Kind
 from testbed.bench.transfers import Transfer
-from testbed.capture import ArpProbe, Point, Trace, recogniser
+from testbed.capture import Point, Trace
 from testbed.devices.values import Flow
 from testbed.errors import ExpectationFailed, PlanError, Unsupported
 from testbed.hosts import Subscription
@@ -28,7 +27,7 @@ from testbed.timing import Duration, Instant, format_duration
 __all__ = ["Bench"]
 
 
-class Bench(Roles):
+class Bench(PlanHosts):
     """One plan's hold on the bench. Names are those of the plan's topology."""
 
     def __init__(
@@ -39,14 +38,10 @@ class Bench(Roles):
         source: Callable[[], str | None],
         started: Instant,
     ) -> None:
-        super().__init__(session, placement)
-        self.notes: list[NoteRecord] = []
-        self._boxes: dict[str, BenchBox] = {}
-        self.network: Network | None = None
-        self._mirrored: tuple[str, ...] = ()
         nonce = hashlib.sha256(f"{nodeid} {session.loop.wall_now()}".encode()).digest()[:8]
-        self.probes: list[ArpProbe] = []
-        self._recognise = recogniser(nonce, self.probes)
+        super().__init__(session, placement, nonce)
+        self._boxes: dict[str, BenchBox] = {}
+        self._mirrored: tuple[str, ...] = ()
         self._beacons = Beacons(self.loop, nonce)
         self.trace = Trace(
             [
@@ -113,12 +108,6 @@ class Bench(Roles):
             self._mirrored = ()
             switch.clear_mirror()
 
-    def bring_up_network(self) -> Network:
-        """Give every node its addresses and routes, and wait until gateways answer."""
-        if self.network is None:
-            self.network = bring_up_network(self, self.probes)
-        return self.network
-
     def transfer(
         self,
         client: str,
@@ -166,7 +155,8 @@ class Bench(Roles):
         return Sabotage(role, driver, self._session.journal)
 
     def finish(self) -> None:
-        """Stop recording and take every stage out of the boxes."""
+        """Stop recording, end the Python stacks, and take every stage out of the boxes."""
+        self.end_hosts()
         for box in self._boxes.values():
             box.clear()
         if self.network is not None:

@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING
 
 from testbed.bench.topology import Kind
 from testbed.errors import DeviceError, PlanError, Unsupported
+from testbed.stack.config import StackConfig
+from testbed.stack.variants import Defect
 
 if TYPE_CHECKING:
     from testbed.bench.bench import Bench
 
-__all__ = ["all_of", "bridge_port", "nft", "ovs_flow", "program", "repeatedly", "shell", "sysctl"]
+__all__ = [
+    "all_of",
+    "bridge_port",
+    "nft",
+    "ovs_flow",
+    "program",
+    "python_stack",
+    "repeatedly",
+    "shell",
+    "sysctl",
+]
 
 Fault = Callable[["Bench"], None]
 
@@ -148,6 +160,22 @@ def program(source: str, *toward: str, role: str = "dut") -> Fault:
         ),
         role=role,
     )
+
+
+def python_stack(
+    *defects: Defect, config: StackConfig | None = None, role: str = "dut", seed: int = 1
+) -> Fault:
+    """Put a Python stack with these defects in the place of the kernel host ``role``.
+
+    On the host's own ports, with Linux's values unless ``config`` has others. Without defects it is
+    a good host: a plan that fails on it judges something else than the standard. Unsupported, so
+    that the drill is skipped, where the host is another machine.
+    """
+
+    def fault(bench: Bench) -> None:
+        bench.stand_in(role, *defects, config=config, seed=seed)
+
+    return fault
 
 
 def all_of(*faults: Fault) -> Fault:

@@ -83,6 +83,11 @@ def _arguments(plans: tuple[str, ...], bench_file: Path, artifacts: str, capture
 @capture_option
 @artifacts_option
 @slow_option
+@click.option(
+    "--python-hosts",
+    is_flag=True,
+    help="With good Python stacks in the place of kernel hosts, where these are on this machine.",
+)
 @click.option("--keep-config", is_flag=True, help="Leave the plans' changes on the devices.")
 @click.option(
     "--prove/--no-prove", default=True, show_default=True, help="Prove the cabling first."
@@ -97,6 +102,7 @@ def run(  # noqa: PLR0917 - click passes each option by name
     capture: str,
     artifacts: str,
     slow: bool,
+    python_hosts: bool,
     keep_config: bool,
     prove: bool,
     junit: str | None,
@@ -111,6 +117,7 @@ def run(  # noqa: PLR0917 - click passes each option by name
     """
     arguments = _arguments(plans, bench_file, artifacts, capture)
     arguments += ["--bench-slow"] if slow else []
+    arguments += ["--bench-python-hosts"] if python_hosts else []
     arguments += ["--bench-keep-config"] if keep_config else []
     arguments += [] if prove else ["--no-bench-prove"]
     arguments += [f"--junit-xml={junit}"] if junit else []

@@ -28,6 +28,7 @@ class Options:
     rows: tuple[str, ...]
     narrate: bool
     slow: bool
+    python_hosts: bool
 
     @classmethod
     def of(cls, config: pytest.Config) -> Options:
@@ -58,6 +59,7 @@ class Options:
             rows=tuple(config.getoption("bench_row")),
             narrate=bool(config.getoption("bench_narrate")),
             slow=bool(value("bench_slow")),
+            python_hosts=bool(config.getoption("bench_python_hosts")),
         )
 
 
@@ -115,6 +117,12 @@ def add_options(parser: pytest.Parser) -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="run the plans that are marked slow, too (default: off)",
+    )
+    group.addoption(
+        "--bench-python-hosts",
+        action="store_true",
+        default=False,
+        help="put a good Python stack in the place of every kernel host",
     )
     parser.addini("bench", "the bench file to run the plans on, from the ini file", default="")
     parser.addini("bench_capture", "always, failed or never", default="always")

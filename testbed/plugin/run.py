@@ -106,6 +106,8 @@ class Run:
             ending.callback(bench.finish)
             if case.drill is not None:
                 case.drill.sabotage(bench)
+            elif self.options.python_hosts:
+                bench.replace_hosts()
             yield bench
 
     def record(self, story: Story) -> PlanRecord:

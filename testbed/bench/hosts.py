@@ -1,0 +1,166 @@
+"""The hosts of a plan: kernel hosts, Python stacks on NICs, and Python stacks in a host's place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import fields
+from ipaddress import IPv4Address
+from typing import overload
+
+from testbed.bench.endpoints import EVERYWHERE, Network, bring_up_network
+from testbed.bench.placement import Placement
+from testbed.bench.roles import Roles
+from testbed.bench.session import BenchSession
+from testbed.bench.topology import Kind
+from testbed.capture import ArpProbe, Trace, recogniser
+from testbed.devices.capabilities import Device, Host
+from testbed.errors import PlanError
+from testbed.hosts.stack_host import StackHost
+from testbed.labs.stackdevice import StackDevice, take_ports
+from testbed.report import NoteRecord
+from testbed.stack.config import StackConfig
+from testbed.stack.events import Event, PacketDropped
+from testbed.stack.variants import Defect
+
+__all__ = ["NIC_INTERFACE", "PlanHosts"]
+
+NIC_INTERFACE = "eth0"
+"""What a Python stack on a NIC calls its interface."""
+
+TOLD = 300
+"""Events of one stack that a report shows."""
+
+
+class PlanHosts(Roles):
+    """A plan's hosts, and the network that they are in."""
+
+    def __init__(self, session: BenchSession, placement: Placement, nonce: bytes) -> None:
+        super().__init__(session, placement)
+        self.notes: list[NoteRecord] = []
+        self.network: Network | None = None
+        self.probes: list[ArpProbe] = []
+        self._recognise = recogniser(nonce, self.probes)
+        # Its ARP probes are answered as anybody's are: that is what they are for.
+        beacons = recogniser(nonce)
+        self._own: dict[str, Callable[[bytes], bool]] = {
+            "ignores": lambda frame: beacons(frame) is not None
+        }
+        self._stacks: dict[str, StackDevice] = {}
+        self._ending = ExitStack()
+        self.trace: Trace
+
+    def bring_up_network(self) -> Network:
+        """Give every node its addresses and routes, and wait until gateways answer."""
+        if self.network is None:
+            self.network = bring_up_network(self, self.probes)
+        return self.network
+
+    @overload
+    def host(self, role: str) -> Host: ...
+
+    @overload
+    def host(self, role: str, config: StackConfig, *, seed: int = 1) -> StackHost: ...
+
+    def host(
+        self, role: str, config: StackConfig | None = None, *, seed: int = 1
+    ) -> Host | StackHost:
+        """The host that plays ``role``: a kernel host, or on a NIC a Python stack.
+
+        With a ``config`` a Python stack takes over the NIC's address and gateway and is given to
+        the plan to steer; after that, without one, the same stack as a host like any other.
+        ``seed`` is where its random numbers come from.
+        """
+        if config is not None:
+            return self._stack_on(role, config, seed)
+        if role in self._stacks:
+            return self._stacks[role]
+        return super().host(role)
+
+    def device(self, role: str) -> Device:
+        """The driver of whatever device plays ``role``."""
+        return self._stacks.get(role) or super().device(role)
+
+    def stand_in(
+        self, role: str, *defects: Defect, config: StackConfig | None = None, seed: int = 1
+    ) -> StackDevice:
+        """Put a Python stack in the place of the kernel host that plays ``role``.
+
+        Until the plan ends, on the host's own ports and as ``config`` has it (Linux's values by
+        default), with ``defects``. The network must not be up yet; Unsupported where the host is
+        another machine.
+        """
+        self._demand(role, Kind.HOST)
+        if self.network is not None or role in self._stacks:
+            raise PlanError(f"{role}: a Python stack takes a host's place before its network is up")
+        ports = [self.placement.port(role, link.name) for link in self.topology.links_of(role)]
+        place = self.placement.nodes[role]
+        driver = self._session.driver(place)
+        taken = take_ports(place, driver.execute, ports, self.loop)
+        self._ending.callback(taken.close)
+        settings = (config or StackConfig.linux()).with_defects(*defects)
+        return self._enter(
+            role, StackDevice(place, taken.taps, self.loop, config=settings, seed=seed, **self._own)
+        )
+
+    def replace_hosts(self) -> None:
+        """Put a good Python stack in the place of every kernel host."""
+        for role, kind in self.topology.nodes:
+            if kind is Kind.HOST:
+                self.stand_in(role)
+
+    @property
+    def stacks(self) -> dict[str, StackHost]:
+        """The Python stacks of this plan, by role."""
+        return {role: device.host for role, device in self._stacks.items()}
+
+    def end_hosts(self) -> None:
+        """Stop the Python stacks and give their ports back."""
+        self._ending.close()
+
+    def _stack_on(self, role: str, config: StackConfig, seed: int) -> StackHost:
+        self._demand(role, Kind.NIC)
+        if role in self._stacks:
+            raise PlanError(f"{role} has a Python stack already: bench.host({role!r}) is it")
+        network = self.bring_up_network()
+        end, nic = network[role], self.nic(role)
+        network.station(role).close()
+        taps = {NIC_INTERFACE: nic.tap}
+        device = StackDevice(role, taps, self.loop, config=config, seed=seed, **self._own)
+        self._enter(role, device)
+        device.host.resolve = self._resolve
+        device.add_address(NIC_INTERFACE, end.address)
+        if end.gateway is not None:
+            device.add_route(EVERYWHERE, end.gateway)
+        return device.host
+
+    def _enter(self, role: str, device: StackDevice) -> StackDevice:
+        self._stacks[role] = device
+        self._ending.callback(device.close)
+        told = 0
+
+        def tell(event: Event) -> None:
+            nonlocal told
+            if told < TOLD and not isinstance(event, PacketDropped):
+                told += 1
+                at = self.loop.wall_now()
+                self.notes.append(NoteRecord(at=at, text=f"{role}: {_words(event)}"))
+
+        device.on_event = tell
+        return device
+
+    def _resolve(self, to: str | IPv4Address) -> IPv4Address:
+        if isinstance(to, str) and to in dict(self.topology.nodes):
+            return self.bring_up_network()[to].ip
+        return IPv4Address(to)
+
+
+def _words(event: Event) -> str:
+    """An event in one line: ``StateChanged: ..., before=..., after=...``."""
+    told = (
+        f"{field.name}={getattr(event, field.name)}"
+        for field in fields(event)
+        if field.name not in ("at", "connection")
+    )
+    connection = getattr(event, "connection", "")
+    return " ".join(filter(None, (type(event).__name__, str(connection), ", ".join(told))))
