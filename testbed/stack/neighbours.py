@@ -91,7 +91,6 @@ class Neighbours:
 
     __slots__ = (
         "_alarms",
-        "_config",
         "_events",
         "_mac",
         "_name",
@@ -99,6 +98,7 @@ class Neighbours:
         "_source",
         "_table",
         "_unresolved",
+        "config",
     )
 
     def __init__(
@@ -115,7 +115,7 @@ class Neighbours:
     ) -> None:
         self._name = name
         self._mac = mac
-        self._config = config
+        self.config = config
         self._alarms = alarms
         self._events = events
         self._send = send
@@ -161,7 +161,7 @@ class Neighbours:
         # RFC 1122 2.3.2.2: "The link layer SHOULD save (rather than discard) at least one (the
         # latest) packet of each set of packets destined to the same unresolved IP address".
         entry.queue.append(packet)
-        if len(entry.queue) > self._config.queue_limit:
+        if len(entry.queue) > self.config.queue_limit:
             del entry.queue[0]
         if self._alarms.deadline(self._key(entry)) is None:
             self._start(entry, now)
@@ -201,19 +201,19 @@ class Neighbours:
         entry.state, entry.header = NeighbourState.INCOMPLETE, None
         # RFC 1122 2.3.2.1: "A mechanism to prevent ARP flooding ... MUST be included. The
         # recommended maximum rate is 1 per second per destination."
-        at = now if entry.asked_at is None else after(entry.asked_at, self._config.retry)
+        at = now if entry.asked_at is None else after(entry.asked_at, self.config.retry)
         if at <= now:
             self._ask(entry, now)
         else:
             self._alarms.set(self._key(entry), at, lambda then: self._ask(entry, then))
 
     def _ask(self, entry: Neighbour, now: Instant) -> None:
-        if entry.attempts >= self._config.attempts:
+        if entry.attempts >= self.config.attempts:
             self._give_up(entry, now)
             return
         entry.attempts += 1
         entry.asked_at = now
-        at = after(now, self._config.retry)
+        at = after(now, self.config.retry)
         self._alarms.set(self._key(entry), at, lambda then: self._ask(entry, then))
         self.request(entry.address)
 
@@ -223,7 +223,7 @@ class Neighbours:
         "Unicast Poll -- Actively poll the remote host by periodically sending a point-to-point ARP
         Request to it". So traffic does not pause each minute.
         """
-        entry.fresh_until = min(after(now, self._config.retry), entry.expires)
+        entry.fresh_until = min(after(now, self.config.retry), entry.expires)
         entry.asked_at = now
         self.request(entry.address, entry.mac)
 
@@ -238,8 +238,8 @@ class Neighbours:
         entry.mac = mac
         entry.header = mac.packed + self._mac.packed + _IPV4
         entry.state = NeighbourState.REACHABLE
-        entry.expires = after(now, self._config.reachable)
-        entry.fresh_until = Instant(entry.expires - self._config.reachable // 4)
+        entry.expires = after(now, self.config.reachable)
+        entry.fresh_until = Instant(entry.expires - self.config.reachable // 4)
         if moved:
             self._note(entry, NeighbourState.REACHABLE, now)
         self._alarms.cancel(self._key(entry))
@@ -252,7 +252,7 @@ class Neighbours:
 
     def _make_room(self) -> None:
         """Drop the oldest entry that was not set by hand; a flood of addresses costs no memory."""
-        while len(self._table) >= self._config.table_limit:
+        while len(self._table) >= self.config.table_limit:
             oldest = next(
                 (each for each in self._table.values() if each.state.value != "permanent"), None
             )

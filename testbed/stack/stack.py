@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Any, Final
+from typing import Final
 
 from testbed.errors import PlanError, WireError
 from testbed.stack.alarms import Alarms
@@ -34,12 +34,14 @@ from testbed.stack.pmtu import PathMtuCache
 from testbed.stack.refusals import Refused
 from testbed.stack.router import Router
 from testbed.stack.routes import Origin, Route, Routes
+from testbed.stack.snapshot import StackSnapshot, counters_of, interfaces_of, udp_of
+from testbed.stack.tcp.layer import TcpLayer
 from testbed.stack.udp import UdpLayer
 from testbed.timing import Instant
 from testbed.wire.addresses import MacAddr
 from testbed.wire.icmp_message import IcmpType
 from testbed.wire.icmpv4 import UnreachableCode
-from testbed.wire.ipv4 import IPv4Packet
+from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 
 __all__ = ["Stack"]
 
@@ -57,7 +59,7 @@ class Stack:
     ) -> None:
         self.name = name
         self.config = config or StackConfig()
-        self._core = core = make_core(self.config, seed)
+        self.core = core = make_core(self.config, seed)
         self.alarms: Alarms = core.alarms
         self.events: EventLog = core.events
         self.entropy: Entropy = core.entropy
@@ -73,7 +75,8 @@ class Stack:
         self.reporter = core.variants.of(ErrorReporter)(core, self.ip)
         self.groups = core.variants.of(Memberships)(core, self.ip)
         self.udp = core.variants.of(UdpLayer)(core, self.ip, self.groups)
-        self.tcp: Any = _make_tcp(self.ip)
+        self.tcp = core.variants.of(TcpLayer)(self.ip)
+        self.ip.register(IpProtocol.TCP, self.tcp)
         if self.config.ip.forwarding:
             self.ip.onward = core.variants.of(Router)(core, self.ip, self.reporter)
         self.pmtu: PathMtuCache = self._egress.pmtu
@@ -88,8 +91,8 @@ class Stack:
         """
         if name in self._interfaces:
             raise PlanError(f"{self.name} has an interface {name} already")
-        made = self._core.variants.of(Interface)
-        link = made(name, mac, mtu, self._core, self._unresolved)
+        made = self.core.variants.of(Interface)
+        link = made(name, mac, mtu, self.core, self._unresolved)
         self._interfaces[name] = link
         self._first = self._first or link
         return link
@@ -241,7 +244,7 @@ class Stack:
         """
         link = self._first if interface is None else self._interfaces.get(interface)
         if link is None or not link.up:
-            self._core.count("frames to no interface, or to one that is down")
+            self.core.count("frames to no interface, or to one that is down")
             return
         link.frames_in += 1
         mac = link.mac
@@ -251,7 +254,7 @@ class Stack:
         kind = frame[12:14]
         to_us = frame[:6] == mac.packed
         if not to_us and (len(frame) < 14 or not frame[0] & 1):
-            self._core.count("frames to other stations")
+            self.core.count("frames to other stations")
         elif kind == _IPV4:
             self.ip.receive(frame[14:], link, now, link_broadcast=not to_us)
         elif kind == _ARP:
@@ -260,7 +263,7 @@ class Stack:
             # VLAN 0: the tag carries a priority only (IEEE 802.1Q 6.9.1), the frame is untagged.
             self.receive(frame[:12] + frame[16:], now, link.name)
         else:
-            self._core.count("frames of other protocols")
+            self.core.count("frames of other protocols")
 
     def handle_timeout(self, now: Instant) -> None:
         """Do all that is due at ``now``."""
@@ -272,14 +275,14 @@ class Stack:
 
     def poll_transmit(self, now: Instant) -> Outgoing | None:  # noqa: ARG002
         """The next frame to send, or None."""
-        output = self._core.output
+        output = self.core.output
         return output.popleft() if output else None
 
     # What happened
 
     def _unresolved(self, _: IPv4Address, packets: list[bytes], now: Instant) -> None:
         """No answer to ARP: RFC 1122 2.3.2.2; the stack's own packets, and others', come back."""
-        self._core.drop("arp", "neighbour does not answer", now)
+        self.core.drop("arp", "neighbour does not answer", now)
         for data in packets:
             try:
                 packet = IPv4Packet.parse(data)
@@ -302,10 +305,31 @@ class Stack:
             lambda then: self.ip.path_mtu_changed(destination, mtu, then),
         )
 
+    def reconfigure(self, config: StackConfig) -> None:
+        """Go on with other settings, where a part reads them as it goes: limits, times, switches.
+
+        What was made with the old ones, such as connections and defects, keeps them.
+        """
+        self.config = self.core.config = config
+        self.ip.config = config
+        self.udp.config = config.udp
+        for link in self._interfaces.values():
+            link.neighbours.config = config.arp
+
+    def snapshot(self, now: Instant) -> StackSnapshot:
+        """Everything about the stack, as it is now."""
+        return StackSnapshot(
+            name=self.name,
+            at=now,
+            interfaces=interfaces_of(self._egress, now),
+            routes=tuple(self.routes),
+            path_mtus=self.pmtu.entries(now),
+            udp=udp_of(self.udp),
+            tcp=tuple(each.snapshot() for each in self.tcp.connections),
+            listening=tuple((each.address, each.port) for each in self.tcp.listeners),
+            counters=counters_of(self.core, self.ip.reassembler.held_bytes),
+        )
+
     def note(self, event: Event) -> None:
         """Put an event into the stack's log."""
         self.events.add(event)
-
-
-def _make_tcp(ip: IpLayer) -> Any:
-    return None
