@@ -38,9 +38,7 @@ class Rig:
         self.rtt = RttEstimator(self.config)
         self.cc = make(control, self.config, SMSS)
         self.events = EventLog(1000)
-        self.recovery = LossRecovery(
-            self.config, self.cc, self.rtt, 0, self.events, "rig"
-        )
+        self.recovery = LossRecovery(self.config, self.cc, self.rtt, 0, self.events, "rig")
         self.recovery.sack_enabled = sack
         self.now = Instant(0)
         self.end = unsent * SMSS

@@ -106,9 +106,5 @@ class Window:
 
     def on_smss(self, smss: int) -> None:
         """The segment size changed; windows keep their bytes, one segment at least."""
-        if self.ssthresh == LARGE and self._saved is None and self.cwnd == self.initial_window():
-            self.smss = smss
-            self.cwnd = self.initial_window()
-            return
         self.smss = smss
         self.cwnd = max(self.cwnd, smss)

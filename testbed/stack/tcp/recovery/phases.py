@@ -253,8 +253,13 @@ class Phases:
 
     def _ask_frto(self, ack: int, delivered: list[Segment], now: Instant, *, moved: bool) -> bool:
         """F-RTO looks at an ACK; whether the timeout is known to be spurious now."""
+        tried = self._frto.step == 3
         verdict = self._frto.on_ack(ack, advanced=moved, delivered=delivered)
         if verdict is Verdict.REAL:
+            if tried:
+                # RFC 5682 2.1 step 3a: "set the congestion window to no more than 3 * MSS": as two
+                # new segments are on their way, less would send nothing.
+                self.congestion.cwnd = 3 * self.congestion.smss
             self._mark_timed_out(now)
         elif verdict is Verdict.SPURIOUS:
             self._undo(Reason.RTO, now)
@@ -284,13 +289,14 @@ class Phases:
         self._reorder_at = None if wait is None else Instant(now + wait)
         if not lost:
             return
-        again = any(s.sends > 1 and s.at > self._reduced_at for s in lost)
+        again = any(s.sends > 1 and s.at >= self._reduced_at for s in lost)
         board.mark_lost(lost, Reason.RACK)
         if self.phase is Phase.OPEN:
             self._enter_fast(Reason.RACK, now)
         elif again and self.phase is Phase.FAST:
             # RFC 5681 4.3: the loss of a retransmission is another "indication of congestion".
-            self.congestion.on_congestion(self.flight, now)
+            # FlightSize counts what was SACKed meanwhile, so the window bounds it.
+            self.congestion.on_congestion(min(self.flight, self.congestion.cwnd), now)
             self._recover = board.high
             self._reduced_at = now
 

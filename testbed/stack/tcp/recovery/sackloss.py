@@ -66,10 +66,15 @@ class SackLoss:
         return None
 
     def rescue(self, board: Scoreboard) -> Segment | None:
-        """NextSeg rule 4: once per recovery, the highest segment that is not SACKed."""
+        """NextSeg rule 4: once per recovery, the highest segment that is not SACKed.
+
+        Not where a copy of it is on its way by the other rules: what rule 4 is for, a lost tail
+        that nothing SACKed lies above, was not sent again yet.
+        """
         if board.una <= self.rescue_rxt:
             return None
-        return next((s for s in reversed(board.segments) if not s.sacked), None)
+        highest = next((s for s in reversed(board.segments) if not s.sacked), None)
+        return None if highest is None or highest.copy else highest
 
     def _below(self, board: Scoreboard, at: int) -> list[Segment]:
         judged, self._judged = self._judged, board.segments[at].end
