@@ -11,7 +11,7 @@ from testbed.errors import LinkError, PlanError
 from testbed.hosts.loop import RealLoop
 from testbed.hosts.tap import Subscription, Tap
 from testbed.hosts.way import ImpairedWay
-from testbed.timing import Instant
+from testbed.timing import Duration, Instant
 from testbed.wire.frame import Direction, Frame
 
 __all__ = ["SansIo", "Sent", "StackPump", "StackWire"]
@@ -194,6 +194,11 @@ class StackPump:
             if wire is not None:
                 wire.outgoing.push(out.frame)
         self._arm()
+
+    def run_until(self, condition: Callable[[], bool], within: Duration) -> bool:
+        """Turn the loop until ``condition`` holds (True) or ``within`` is over (False)."""
+        self.flush()
+        return self.loop.run_until(condition, within)
 
     def close(self) -> None:
         """Leave the taps and the loop; the stack goes no further. Twice is no error."""

@@ -87,11 +87,6 @@ class StackHost(StackPump):
         self.stack.add_route(IPv4Network(prefix), via=IPv4Address(via), now=self.now())
         self.flush()
 
-    def run_until(self, condition: Callable[[], bool], within: Duration) -> bool:
-        """Turn the loop until ``condition`` holds (True) or ``within`` is over (False)."""
-        self.flush()
-        return self.loop.run_until(condition, within)
-
     def open(
         self,
         to: str | IPv4Address,
@@ -162,7 +157,7 @@ class StackHost(StackPump):
             made = self.stack.udp.open(self.now(), local, port)
         except Refused as error:
             raise PlanError(f"{self.name}: cannot open UDP port {port}: {error}") from error
-        return StackUdp(self, made)
+        return StackUdp(self, made, self.resolve)
 
     def __str__(self) -> str:
         return f"{self.name} (Python stack)"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
 
 from testbed.errors import ExpectationFailed
+from testbed.hosts.pump import StackPump
 from testbed.hosts.stack_steering import Steer
 from testbed.stack.refusals import Refused
 from testbed.stack.tcp.connection import Connection
@@ -17,9 +17,6 @@ from testbed.stack.tcp.snapshot import TcpSnapshot
 from testbed.stack.tcp.states import State
 from testbed.stack.udp_socket import Datagram, UdpSocket
 from testbed.timing import Duration, format_duration, seconds
-
-if TYPE_CHECKING:
-    from testbed.hosts.stack_host import StackHost
 
 __all__ = ["SOON", "StackConnection", "StackListener", "StackUdp"]
 
@@ -33,7 +30,7 @@ class StackConnection:
     Calls that wait raise ExpectationFailed with what is missing: it is the peer that did not do it.
     """
 
-    def __init__(self, host: StackHost, tcp: Connection) -> None:
+    def __init__(self, host: StackPump, tcp: Connection) -> None:
         self.host = host
         self.tcp = tcp
         """The stack's own connection: everything about it, and everything that it can do."""
@@ -179,7 +176,7 @@ class StackConnection:
 class StackListener:
     """A listening TCP port of a StackHost."""
 
-    def __init__(self, host: StackHost, tcp: Listener, port: int) -> None:
+    def __init__(self, host: StackPump, tcp: Listener, port: int) -> None:
         self.host = host
         self.tcp = tcp
         self.port = port
@@ -211,8 +208,14 @@ class StackListener:
 class StackUdp:
     """A UDP socket of a StackHost."""
 
-    def __init__(self, host: StackHost, udp: UdpSocket) -> None:
+    def __init__(
+        self,
+        host: StackPump,
+        udp: UdpSocket,
+        resolve: Callable[[str | IPv4Address], IPv4Address],
+    ) -> None:
         self.host = host
+        self._resolve = resolve
         self.udp = udp
         """The stack's own socket: joining groups, permission to broadcast, pending errors."""
 
@@ -226,7 +229,7 @@ class StackUdp:
     ) -> str | None:
         """Send a datagram; the error's name (``EMSGSIZE``) where the stack refused it, or None."""
         try:
-            destination = self.host.resolve(to)
+            destination = self._resolve(to)
             self.udp.send(payload, self.host.now(), to=(destination, port), df=df)
         except Refused as error:
             return error.errno_name

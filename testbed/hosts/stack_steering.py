@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
+from testbed.hosts.pump import StackPump
+from testbed.stack.tcp.connection import Connection
 from testbed.timing import Duration
 from testbed.wire.tcp import TcpFlags, TcpSegment
 from testbed.wire.tcp_options import TcpOption
-
-if TYPE_CHECKING:
-    from testbed.hosts.stack_host import StackHost
-    from testbed.stack.tcp.connection import Connection
 
 __all__ = ["Steer"]
 
@@ -19,7 +16,7 @@ __all__ = ["Steer"]
 class Steer:
     """What ``connection.steer`` gives; sequence numbers are as on the wire, modulo 2**32."""
 
-    def __init__(self, host: StackHost, tcp: Connection) -> None:
+    def __init__(self, host: StackPump, tcp: Connection) -> None:
         self._host = host
         self._steering = tcp.steer
 
