@@ -94,7 +94,7 @@ class Acks:
 
     def update_window(self, c: Tcb, segment: TcpSegment, seq: int, ack: int, now: Instant) -> bool:
         """Take SEG.WND if the segment is not older than the last that told one."""
-        # 'If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK)), set ...'
+        # 3.10.7.4: 'If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK))'.
         if seq < c.snd_wl1 or (seq == c.snd_wl1 and ack < c.snd_wl2):
             return False
         window = segment.window << c.snd_scale
@@ -104,14 +104,13 @@ class Acks:
         if window == before:
             return False
         c.snd_wnd = window
-        if window > c.max_window:
-            c.max_window = window
+        c.max_window = max(c.max_window, window)
         if before == 0 and Timer.PERSIST in c.due:
             self._events.add(WindowOpened(now, c.name, window))
         return True
 
     def _settle_probe(self, c: Tcb, ack: int, now: Instant) -> None:
-        """A zero-window probe was answered: its byte was taken, or the window opened, or neither."""
+        """A zero-window probe was answered: its byte was taken, the window opened, or neither."""
         c.persist_from = now
         if ack > c.snd_una:
             # Told to loss recovery only now: a probe in a closed window is no lost segment. It went

@@ -108,7 +108,7 @@ class Connection(Tcb):
         """
         self._check_sending()
         room = self.send_room
-        taken = len(data) if len(data) <= room else room
+        taken = min(len(data), room)
         if taken:
             self.sending.append(data if taken == len(data) else memoryview(data)[:taken])
         self.cork_more = more
@@ -121,9 +121,8 @@ class Connection(Tcb):
 
     def _check_sending(self) -> None:
         self._raise_error()
-        if self.state in _OPENING or self.state in _SENDING:
-            if not self.fin_queued:
-                return
+        if (self.state in _OPENING or self.state in _SENDING) and not self.fin_queued:
+            return
         if self.state is State.CLOSED and not self.irs_known:
             raise Refused("ENOTCONN", self.name)
         raise Refused("EPIPE", f"{self.name} is closed for sending")
@@ -212,7 +211,7 @@ class Connection(Tcb):
         self.orphaned = True
         self._finish(now)
         self._machine.lifecycle.limit_fin_wait(self, now)
-        self._machine.timers.settle(self, now)
+        self._machine.timers.settle(self)
 
     def _finish(self, now: Instant) -> None:
         if self.fin_queued:
@@ -235,7 +234,7 @@ class Connection(Tcb):
         self.receiving.limit = self._machine.factory.receive_limit(self.options)
         if self.state in _OPENING or self.state is State.CLOSED:
             return
-        self._machine.timers.start_keepalive(self, now)
+        self._machine.timers.start_keepalive(self)
         self._machine.pathmtu.changed(self, now)
         self._update_window(now)
         if not self.options.cork:
@@ -244,7 +243,7 @@ class Connection(Tcb):
 
     def _go(self, now: Instant) -> None:
         self._machine.output.flush(self, now)
-        self._machine.timers.settle(self, now)
+        self._machine.timers.settle(self)
 
     # Looking in, and steering
 

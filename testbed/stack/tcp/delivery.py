@@ -105,11 +105,13 @@ class Delivery:
         if c.quick > 0:
             c.quick -= 1
             c.ack_now = True
-        elif not self._config.delayed_ack or c.options.quickack:
-            c.ack_now = True
         elif (
-            c.delayed_full >= self._config.ack_every
-            or c.delayed >= self._config.ack_every * c.rcv_mss
+            not self._config.delayed_ack
+            or c.options.quickack
+            or (
+                c.delayed_full >= self._config.ack_every
+                or c.delayed >= self._config.ack_every * c.rcv_mss
+            )
         ):
             c.ack_now = True
         elif Timer.DELAYED_ACK not in c.due:
@@ -119,12 +121,11 @@ class Delivery:
         """The peer's FIN is in order: advance over it and acknowledge it at once."""
         c.fin_received = True
         c.rcv_nxt += 1
-        if c.rcv_adv < c.rcv_nxt:
-            c.rcv_adv = c.rcv_nxt
+        c.rcv_adv = max(c.rcv_adv, c.rcv_nxt)
         c.ack_now = True
         self._lifecycle.move(c, Cause.FIN, now)
 
-    def urgent(self, c: Tcb, segment: TcpSegment, seq: int, now: Instant) -> None:
+    def urgent(self, c: Tcb, segment: TcpSegment, seq: int) -> None:
         """RFC 9293 3.10.7.4, sixth check: 'RCV.UP <- max(RCV.UP, SEG.UP)'.
 
         The pointer is one past the last urgent byte (RFC 6093 3.1).

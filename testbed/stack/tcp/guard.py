@@ -52,10 +52,8 @@ class Guard:
     def note_timestamp(self, c: Tcb, stamp: Timestamps, seq: int, now: Instant) -> None:
         """RFC 7323 4.3 (2): 'SEG.TSval >= TS.Recent and SEG.SEQ <= Last.ACK.sent'."""
         value = stamp.value
-        if seq <= c.last_ack_sent and (value - c.ts_recent) % MODULUS < _HALF:
-            c.ts_recent = value
-            c.ts_recent_at = now
-        elif now - c.ts_recent_at > _STALE:
+        newer = (value - c.ts_recent) % MODULUS < _HALF or now - c.ts_recent_at > _STALE
+        if newer and seq <= c.last_ack_sent:
             c.ts_recent = value
             c.ts_recent_at = now
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from testbed.stack.lower import Lower
 from testbed.stack.tcp.delivery import Delivery
 from testbed.stack.tcp.factory import Factory
-from testbed.stack.tcp.guard import Guard
 from testbed.stack.tcp.lifecycle import Lifecycle
 from testbed.stack.tcp.notices import ResetReceived, SegmentResent
 from testbed.stack.tcp.output import Output
 from testbed.stack.tcp.owner import Owner
 from testbed.stack.tcp.reasons import Reason
-from testbed.stack.tcp.states import Cause, State
+from testbed.stack.tcp.states import Cause
 from testbed.stack.tcp.tcb import Tcb, Timer, unwrap
 from testbed.stack.tcp.transmit import ACK, FIN, RST, SYN, Transmitter
 from testbed.timing import Duration, Instant
@@ -28,7 +27,6 @@ class Handshake:
         "_delivery",
         "_events",
         "_factory",
-        "_guard",
         "_lifecycle",
         "_output",
         "_transmit",
@@ -38,7 +36,7 @@ class Handshake:
         self,
         lower: Lower,
         transmit: Transmitter,
-        guard: Guard,
+        *,
         lifecycle: Lifecycle,
         output: Output,
         delivery: Delivery,
@@ -47,7 +45,6 @@ class Handshake:
         self._config = lower.config.tcp
         self._events = lower.events
         self._transmit = transmit
-        self._guard = guard
         self._lifecycle = lifecycle
         self._output = output
         self._delivery = delivery
@@ -142,7 +139,7 @@ class Handshake:
         self._factory.start_sending(c, now)
         self._lifecycle.move(c, cause, now)
         if isinstance(c.owner, Owner):
-            c.owner.established(c, now)
+            c.owner.established(c)
 
     def _rest(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
         """'If there are other controls or text in the segment, then continue processing'."""

@@ -42,6 +42,7 @@ class Input:
         self,
         lower: Lower,
         transmit: Transmitter,
+        *,
         guard: Guard,
         lifecycle: Lifecycle,
         output: Output,
@@ -87,17 +88,17 @@ class Input:
             elif not flags & RST and self._guard.old_timestamp(c, stamp, now):
                 self._stale(c, seq, length, now)
                 return
-        if flags & _SPECIAL and self._controls(c, segment, seq, length, stamp, flags, now):
+        if flags & _SPECIAL and self._controls(c, segment, seq, length, now):
             return
         c.heard_at = now
-        if not self._in_window(c, seq, length, payload, flags, now):
+        if not self._in_window(c, segment, seq, length, now):
             return
         if not flags & ACK:  # fifth: 'if the ACK bit is off, drop the segment'
             self._guard.drop(c, seq, length, "no ACK", now)
             return
         if stamp is not None:
             self._guard.note_timestamp(c, stamp, seq, now)
-        self._acknowledged(c, segment, seq, stamp, flags, now)
+        self._acknowledged(c, segment, seq, stamp, now)
 
     def _acknowledged(
         self,
@@ -105,16 +106,16 @@ class Input:
         segment: TcpSegment,
         seq: int,
         stamp: Timestamps | None,
-        flags: int,
         now: Instant,
     ) -> None:
         """The fifth check and what follows it: ACK, URG, text, FIN."""
+        flags = int(segment.flags)
         if c.state is State.SYN_RECEIVED and not self._handshake.accept_ack(c, segment, seq, now):
             return
         if not self._acks.take(c, segment, seq, stamp, now) or c.state is State.TIME_WAIT:
             return
         if flags & URG:
-            self._delivery.urgent(c, segment, seq, now)
+            self._delivery.urgent(c, segment, seq)
         if segment.payload or flags & FIN:
             if c.orphaned and segment.payload and self._too_late(c, seq, segment.payload):
                 # RFC 9293 3.6.1: data that nobody will read 'SHOULD send a RST to show that data
@@ -131,9 +132,8 @@ class Input:
 
     # First check: sequence number
 
-    def _in_window(
-        self, c: Tcb, seq: int, length: int, payload: bytes, flags: int, now: Instant
-    ) -> bool:
+    def _in_window(self, c: Tcb, segment: TcpSegment, seq: int, length: int, now: Instant) -> bool:
+        flags = int(segment.flags)
         if self._guard.acceptable(c, seq, length):
             return True
         if c.state is State.TIME_WAIT and flags & FIN and seq + length == c.rcv_nxt:
@@ -145,7 +145,7 @@ class Input:
             c.ack_now = True
             if flags & ACK:
                 return True
-        self._unacceptable(c, seq, payload, length, now)
+        self._unacceptable(c, seq, segment.payload, length, now)
         return False
 
     def _unacceptable(self, c: Tcb, seq: int, payload: bytes, length: int, now: Instant) -> None:
@@ -168,16 +168,15 @@ class Input:
         segment: TcpSegment,
         seq: int,
         length: int,
-        stamp: Timestamps | None,
-        flags: int,
         now: Instant,
     ) -> bool:
         """Act on RST or SYN; True where nothing of the segment is left to look at."""
+        flags = int(segment.flags)
         if flags & RST:
             self._reset(c, seq, now)
             return True
         if c.state is State.SYN_RECEIVED:
-            return self._syn_in_syn_received(c, segment, seq, flags, now)
+            return self._syn_in_syn_received(c, segment, seq, now)
         if self._config.challenge_acks or self._guard.acceptable(c, seq, length):
             # RFC 5961 4.2: 'irrespective of the sequence number, TCP MUST send an ACK'.
             self._guard.challenge(c, "SYN", now)
@@ -211,11 +210,9 @@ class Input:
             name = "EPIPE" if c.state is State.CLOSE_WAIT else "ECONNRESET"
             self._lifecycle.fail(c, Cause.RESET, name, "reset by the peer", now)
 
-    def _syn_in_syn_received(
-        self, c: Tcb, segment: TcpSegment, seq: int, flags: int, now: Instant
-    ) -> bool:
+    def _syn_in_syn_received(self, c: Tcb, segment: TcpSegment, seq: int, now: Instant) -> bool:
         if seq == c.irs:
-            if flags & ACK and not c.passive:
+            if int(segment.flags) & ACK and not c.passive:
                 # Simultaneous open: the peer's SYN+ACK repeats its SYN (RFC 9293 3.5, figure 8).
                 if self._handshake.accept_ack(c, segment, seq, now):
                     c.ack_now = False

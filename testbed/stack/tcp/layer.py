@@ -102,7 +102,7 @@ class TcpLayer:
         self._machine.factory.open(c, now)
         self._machine.table.add(c)
         self._machine.handshake.start(c, Cause.ACTIVE_OPEN, now)
-        self._machine.timers.settle(c, now)
+        self._machine.timers.settle(c)
         return c
 
     def free_port(self, now: Instant, address: IPv4Address | None = None) -> int:  # noqa: ARG002
@@ -170,7 +170,7 @@ class TcpLayer:
             self._to_listener(packet, segment, now, after=c.snd_nxt)
             return
         self._machine.input.segment(c, segment, now)
-        self._machine.timers.settle(c, now)
+        self._machine.timers.settle(c)
         if c.on_change is not None:
             c.on_change(now)
 
@@ -203,7 +203,7 @@ class TcpLayer:
         self._machine.transmit.refuse(packet, segment, path, now)
 
     def _reopens(self, c: Tcb, segment: TcpSegment) -> bool:
-        """Whether a SYN may end TIME-WAIT: surely newer than all of the old connection (RFC 6191)."""
+        """Whether a SYN may end TIME-WAIT: surely newer than the old connection (RFC 6191)."""
         if int(segment.flags) & (SYN | ACK | RST) != SYN:
             return False
         if not self._lower.config.tcp.time_wait_reuse:
@@ -261,4 +261,4 @@ class TcpLayer:
         for c in tuple(self._machine.table.connections.values()):
             if c.remote[0] == destination:
                 self._machine.pathmtu.changed(c, now)
-                self._machine.timers.settle(c, now)
+                self._machine.timers.settle(c)

@@ -45,7 +45,7 @@ class Lifecycle:
         self._events.add(event)
 
     def _wait(self, c: Tcb, now: Instant) -> None:
-        """RFC 9293 3.10.7.4: 'Start the time-wait timer, turn off the other timers.'"""
+        """RFC 9293 3.10.7.4: 'Start the time-wait timer, turn off the other timers'."""
         c.due.clear()
         c.due[Timer.TIME_WAIT] = Instant(now + self.time_wait())
         oldest = self._table.waits(c, self._config.time_wait_limit)

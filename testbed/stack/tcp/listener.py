@@ -104,12 +104,14 @@ class Listener(Owner):
 
     # Owner
 
-    def established(self, c: Tcb, now: Instant) -> None:
+    def established(self, c: Tcb) -> None:
+        """The handshake of ``c`` is done: it can be accepted."""
         self._half_open.pop(c.key, None)
         self._accepted.append(c)
-        self._machine.timers.start_keepalive(c, now)
+        self._machine.timers.start_keepalive(c)
 
     def lost(self, c: Tcb) -> None:
+        """``c`` is gone; if it has bytes to read it can still be accepted."""
         self._half_open.pop(c.key, None)
         if c in self._accepted and not c.receiving.unread:
             self._accepted.remove(c)
@@ -164,7 +166,7 @@ class Listener(Owner):
                 [each for each in options if not isinstance(each, SackPermitted | WindowScale)]
             )
         window = transmit.window.unscaled(c)
-        transmit.put(c, now, c.iss, c.rcv_nxt, SYN | ACK, window, options)
+        transmit.put(c, now, c.iss, c.rcv_nxt, SYN | ACK, window=window, options=options)
         self._machine.lifecycle.note(CookieSent(now, name))
 
     def _child(self, packet: IPv4Packet, segment: TcpSegment, now: Instant) -> Connection | None:
@@ -194,7 +196,7 @@ class Listener(Owner):
         machine.table.add(c)
         self._half_open[c.key] = c
         machine.handshake.start(c, Cause.SYN, now)
-        machine.timers.settle(c, now)
+        machine.timers.settle(c)
 
     # Cookies
 
@@ -231,7 +233,7 @@ class Listener(Owner):
         machine.lifecycle.note(CookieAccepted(now, c.name))
         machine.lifecycle.move(c, Cause.SYN, now)
         machine.input.segment(c, segment, now)
-        machine.timers.settle(c, now)
+        machine.timers.settle(c)
         return True
 
     def _expects_cookies(self, now: Instant) -> bool:

@@ -56,23 +56,27 @@ class Machine:
         self.handshake = of(Handshake)(
             lower,
             self.transmit,
-            self.guard,
-            self.lifecycle,
-            self.output,
-            self.delivery,
-            self.factory,
+            lifecycle=self.lifecycle,
+            output=self.output,
+            delivery=self.delivery,
+            factory=self.factory,
         )
         self.pathmtu = of(PathMtu)(lower, self.factory, self.output)
         self.input = of(Input)(
             lower,
             self.transmit,
-            self.guard,
-            self.lifecycle,
-            self.output,
-            self.acks,
-            self.delivery,
-            self.handshake,
+            guard=self.guard,
+            lifecycle=self.lifecycle,
+            output=self.output,
+            acks=self.acks,
+            delivery=self.delivery,
+            handshake=self.handshake,
         )
         self.timers = of(Timers)(
-            lower, self.transmit, self.lifecycle, self.output, self.handshake, self.pathmtu
+            lower,
+            self.transmit,
+            lifecycle=self.lifecycle,
+            output=self.output,
+            handshake=self.handshake,
+            pathmtu=self.pathmtu,
         )

@@ -43,6 +43,7 @@ class Output:
 
     def _send_all(self, c: Tcb, now: Instant) -> None:
         recovery = c.recovery
+        recovery.before_sending(now)
         while True:
             size = self.sendable(c, now)
             resend = recovery.next_retransmission(fresh=size > 0)
@@ -66,10 +67,10 @@ class Output:
         waiting = c.sending.end - nxt
         fin = c.fin_queued and c.fin_at < 0
         usable = c.snd_una + c.snd_wnd - nxt
-        if waiting <= 0:
-            return 1 if fin and usable > 0 else 0
         if usable <= 0:
             return 0
+        if waiting <= 0:
+            return 1 if fin else 0
         full = self.room(c)
         if waiting > full <= usable:
             return full
@@ -77,9 +78,7 @@ class Output:
         if fin and size == waiting:
             # The FIN goes along where the window takes it too, and no segment is small before it.
             return size + 1 if usable > size else size
-        if size == full:
-            return size
-        if self.small_may_go(c, size, waiting):
+        if size == full or self.small_may_go(c, size, waiting):
             return size
         if nxt == c.snd_una or c.options.cork or c.cork_more:
             c.due.setdefault(Timer.OVERRIDE, Instant(now + self._config.override_timeout))
@@ -101,7 +100,7 @@ class Output:
         return self._config.nagle if off is None else not off
 
     def congestion_allows(self, c: Tcb, size: int) -> bool:
-        """Whether congestion control lets ``size`` new numbers go; a FIN alone it does not count."""
+        """Whether congestion control lets ``size`` new numbers go; a FIN does not count."""
         data = min(size, c.sending.end - c.snd_nxt)
         return data <= 0 or data <= c.recovery.allowance()
 
@@ -137,8 +136,7 @@ class Output:
             payload = sending.read(seq, last - seq) if seq < last else b""
         else:
             payload = sending.read(seq, end - seq)
-        if end > c.snd_nxt:
-            c.snd_nxt = end
+        c.snd_nxt = max(c.snd_nxt, end)
         self._transmit.send(c, now, seq, flags, payload)
 
     # Zero window

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from testbed.stack.tcp.tcb import Tcb
-from testbed.timing import Instant
 
 __all__ = ["Owner"]
 
@@ -16,7 +15,7 @@ class Owner(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def established(self, c: Tcb, now: Instant) -> None:
+    def established(self, c: Tcb) -> None:
         """The handshake of ``c`` is done: it can be accepted."""
 
     @abstractmethod

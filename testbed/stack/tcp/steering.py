@@ -117,11 +117,21 @@ class Steering:
                 options = (*options, Sack(edges))
         start = c.snd_nxt if seq is None else seq
         number = (c.rcv_nxt if flags & ACK else 0) if ack is None else ack
-        self._transmit.put(c, now, start, number, int(flags), field, options, payload, urgent)
+        self._transmit.put(
+            c,
+            now,
+            start,
+            number,
+            int(flags),
+            window=field,
+            options=options,
+            payload=payload,
+            urgent=urgent,
+        )
         if advance:
             self._skip(len(payload) + bool(flags & TcpFlags.FIN) + bool(flags & TcpFlags.SYN))
         c.due.pop(Timer.STEERED, None)
-        self._timers.settle(c, now)
+        self._timers.settle(c)
 
     def _skip(self, count: int) -> None:
         """Count numbers as sent and acknowledged that the connection never had."""

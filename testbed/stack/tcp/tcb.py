@@ -112,7 +112,6 @@ class Tcb:
         "segments_out",
         "sending",
         "sent_at",
-        "shut_in",
         "snd_nxt",
         "snd_scale",
         "snd_una",
@@ -157,7 +156,11 @@ class Tcb:
         self.error: Refused | None = None
         self.soft_error: str | None = None
         self.on_change: Callable[[Instant], None] | None = None
+        self._clear_sending()
+        self._clear_receiving(now)
+        self._clear_timers(now)
 
+    def _clear_sending(self) -> None:
         self.iss = 0
         self.snd_una = 0
         self.snd_nxt = 0
@@ -171,8 +174,17 @@ class Tcb:
         self.fin_queued = False
         self.fin_at = -1  # the number of the FIN sent
         self.orphaned = False  # closed by the user: nobody reads any more
-        self.shut_in = False
+        self.segments_out = 0
+        self.bytes_out = 0
+        self.mss = 0  # bytes of data and options that a segment may have
+        self.peer_mss = 0
+        self.told_mss = 0
+        self.link_limit = 0  # what a PMTU search found, 0: none
+        self.sack_on = False
+        self.mtu_search: object | None = None
+        self.override: Override | None = None
 
+    def _clear_receiving(self, now: Instant) -> None:
         self.irs = 0
         self.irs_known = False  # the peer's SYN came
         self.rcv_nxt = 0
@@ -184,24 +196,20 @@ class Tcb:
         self.fin_received = False
         self.urgent_at = -1  # the number of the urgent byte, while unread
         self.urgent_byte: bytes | None = None
-
-        self.mss = 0  # bytes of data and options that a segment may have
-        self.peer_mss = 0
-        self.told_mss = 0
-        self.link_limit = 0  # what a PMTU search found, 0: none
-        self.sack_on = False
         self.ts_on = False
         self.ts_offset = 0
         self.ts_recent = 0
         self.ts_recent_at = now
         self.last_ack_sent = 0
         self.dsack: tuple[int, int] | None = None
-
+        self.segments_in = 0
+        self.bytes_in = 0
         self.ack_now = False
         self.delayed = 0  # bytes not yet acknowledged
         self.delayed_full = 0  # full segments among them
         self.quick = 0  # segments still to be acknowledged at once
 
+    def _clear_timers(self, now: Instant) -> None:
         self.due: dict[Timer, Instant] = {}
         self.armed: Instant | None = None
         self.syns = 0  # SYNs or SYN+ACKs sent by the timer
@@ -213,13 +221,6 @@ class Tcb:
         self.persists = 0
         self.persist_from = now
         self.probing = False  # the first byte beyond the window is out
-        self.override: Override | None = None
-        self.mtu_search: object | None = None
-
-        self.segments_in = 0
-        self.segments_out = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
 
     @property
     def name(self) -> str:

@@ -40,6 +40,7 @@ class Timers:
         self,
         lower: Lower,
         transmit: Transmitter,
+        *,
         lifecycle: Lifecycle,
         output: Output,
         handshake: Handshake,
@@ -55,7 +56,7 @@ class Timers:
         self._handshake = handshake
         self._pathmtu = pathmtu
 
-    def settle(self, c: Tcb, now: Instant) -> None:
+    def settle(self, c: Tcb) -> None:
         """Let the alarm ring in time for the soonest deadline.
 
         One that is set too early stays: it rings, finds nothing due and is set anew. So a transfer
@@ -88,7 +89,7 @@ class Timers:
             self._recover(c, now)
         if c.state is not State.CLOSED:
             self._output.flush(c, now)
-        self.settle(c, now)
+        self.settle(c)
         if c.on_change is not None:
             c.on_change(now)
 
@@ -171,7 +172,7 @@ class Timers:
         wanted = c.options.keepalive
         return self._config.keepalive if wanted is None else wanted
 
-    def start_keepalive(self, c: Tcb, now: Instant) -> None:
+    def start_keepalive(self, c: Tcb) -> None:
         """Begin to watch, or stop, as the options have it now."""
         if not self.keepalive_on(c) or c.state not in _KEPT_ALIVE:
             c.due.pop(Timer.KEEPALIVE, None)

@@ -19,9 +19,7 @@ from testbed.wire.tcp_options import (
     SackPermitted,
     TcpOption,
     Timestamps,
-    UnknownOption,
     WindowScale,
-    options_size,
 )
 
 __all__ = ["ACK", "FIN", "PSH", "RST", "SYN", "URG", "Transmitter"]
@@ -114,9 +112,19 @@ class Transmitter:
             urgent = min(c.snd_up - seq, 0xFFFF) if flags & URG else 0
             options = self._options(c, now)
             c.dsack = None
-            self.put(c, now, seq, c.rcv_nxt, flags, window, options, payload, urgent)
+            self.put(
+                c,
+                now,
+                seq,
+                c.rcv_nxt,
+                flags,
+                window=window,
+                options=options,
+                payload=payload,
+                urgent=urgent,
+            )
             return
-        self._put_fast(c, now, seq, flags, window, payload)
+        self._put_fast(c, now, seq, flags, payload, window=window)
 
     def ack(self, c: Tcb, now: Instant) -> None:
         """Send a bare ACK."""
@@ -134,7 +142,7 @@ class Transmitter:
             self._acknowledged(c)
         c.segments_out += 1
         c.sent_at = now
-        self.put(c, now, c.iss, c.rcv_nxt if answer else 0, flags, window, options)
+        self.put(c, now, c.iss, c.rcv_nxt if answer else 0, flags, window=window, options=options)
 
     def reset(self, c: Tcb, now: Instant) -> None:
         """Abort: <SEQ=SND.NXT><CTL=RST> (RFC 9293 3.10.5)."""
@@ -144,7 +152,7 @@ class Transmitter:
         c.segments_out += 1
         # RFC 7323 3.2: TSopt 'SHOULD be sent in an <RST> segment'.
         options = (Timestamps(self.clock(c, now), c.ts_recent),) if c.ts_on else ()
-        self.put(c, now, c.snd_nxt, 0, RST, 0, options)
+        self.put(c, now, c.snd_nxt, 0, RST, window=0, options=options)
 
     def _acknowledged(self, c: Tcb) -> None:
         c.last_ack_sent = c.rcv_nxt
@@ -178,6 +186,7 @@ class Transmitter:
         seq: int,
         ack: int,
         flags: int,
+        *,
         window: int,
         options: tuple[TcpOption, ...] = (),
         payload: bytes = b"",
@@ -199,7 +208,7 @@ class Transmitter:
         self._to_path(c, data, now)
 
     def _put_fast(
-        self, c: Tcb, now: Instant, seq: int, flags: int, window: int, payload: bytes
+        self, c: Tcb, now: Instant, seq: int, flags: int, payload: bytes, *, window: int
     ) -> None:
         """As ``put`` with no option but timestamps, at a fifth of the cost."""
         seq &= _MASK
@@ -250,4 +259,4 @@ class Transmitter:
     def refuse_ack(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
         """<SEQ=SEG.ACK><CTL=RST>: an ACK for what this connection never sent."""
         self._events.add(ResetSent(now, c.name))
-        self.put(c, now, segment.ack, 0, RST, 0)
+        self.put(c, now, segment.ack, 0, RST, window=0)

@@ -43,7 +43,7 @@ class Window:
     def free(self, c: Tcb) -> int:
         """Bytes that the receive buffer could take from RCV.NXT on."""
         room = c.receiving.limit - c.receiving.unread
-        return room if room > 0 else 0
+        return max(0, room)
 
     def grows(self, c: Tcb, offered: int, free: int) -> bool:
         """Whether the right edge may move on, by silly-window avoidance (RFC 9293 3.8.6.2.2).
@@ -52,7 +52,7 @@ class Window:
         """
         step = c.receiving.limit >> 1
         segment = c.mss
-        return free - offered >= (step if step < segment else segment) and free > offered
+        return free - offered >= (min(segment, step)) and free > offered
 
     def worth_telling(self, c: Tcb) -> bool:
         """Whether a window update should be sent, now that the user has read.
@@ -83,7 +83,6 @@ class Window:
             field = (window + (1 << shift) - 1) >> shift
         else:
             field = window >> shift
-        if field > _LARGEST:
-            field = _LARGEST
+        field = min(field, _LARGEST)
         c.rcv_adv = c.rcv_nxt + (field << shift if shift > 0 else field)
         return field
