@@ -30,8 +30,8 @@ __all__ = ["Arrival", "IpLayer", "Onward", "Reporter"]
 
 _LONG_AGO: Final = Instant(0)
 
-_FROM_NOWHERE: Final = frozenset({IpProtocol.UDP, IpProtocol.IGMP})
-"""What hosts without an address yet may send: DHCP, and the reports of hosts that boot."""
+_FROM_NOWHERE: Final = frozenset({IpProtocol.UDP, IpProtocol.IGMP, IpProtocol.ICMP})
+"""What hosts without an address yet send: DHCP, memberships, router solicitations."""
 
 _AVOIDED_FOR: Final = seconds(60)
 """How long a gateway that a transport has doubts about is passed over, where there is another."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from testbed.stack.core import Core
 from testbed.stack.egress import Egress
-from testbed.stack.forwarding import Drop, Forward, Forwarder, Hop, Refuse
+from testbed.stack.forwarding import Drop, Forward, Forwarder, Hop, Refuse, Verdict
 from testbed.stack.interface import Interface
 from testbed.stack.ip import IpLayer
 from testbed.stack.routes import Routes
@@ -89,13 +89,19 @@ class Router:
         """Decide on ``packet``, and do what was decided."""
         broadcast = self._ip.arrival.link_broadcast
         verdict = self._forwarder.decide(packet, ingress, now, link_broadcast=broadcast)
+        self.carry_out(packet, verdict, now)
+
+    def carry_out(
+        self, packet: IPv4Packet, verdict: Verdict, now: Instant, *, redirects: bool = True
+    ) -> None:
+        """Do what was decided; errors and redirects are about ``packet``."""
         if isinstance(verdict, Drop):
             self._core.drop("forwarding", verdict.reason, now)
         elif isinstance(verdict, Refuse):
             self.refuse(packet, verdict, now)
         else:
             # The redirect goes first, so that the sender has it before an answer can come.
-            if verdict.redirect is not None:
+            if redirects and verdict.redirect is not None:
                 self._teller.send_redirect(packet, verdict.redirect, now)
             self.emit(verdict, now)
 

@@ -20,6 +20,7 @@ from testbed.errors import PlanError, WireError
 from testbed.stack.alarms import Alarms
 from testbed.stack.config import StackConfig
 from testbed.stack.core import make_core
+from testbed.stack.discovery import Discovery
 from testbed.stack.egress import Egress
 from testbed.stack.entropy import Entropy
 from testbed.stack.events import Event, EventLog
@@ -29,6 +30,7 @@ from testbed.stack.interface import Interface
 from testbed.stack.ip import Arrival, IpLayer
 from testbed.stack.lower import IcmpError
 from testbed.stack.memberships import Memberships
+from testbed.stack.nat import Nat, NatConfig
 from testbed.stack.output import Answers, Outgoing
 from testbed.stack.pmtu import PathMtuCache
 from testbed.stack.refusals import Refused
@@ -36,6 +38,7 @@ from testbed.stack.router import Router
 from testbed.stack.routes import Origin, Route, Routes
 from testbed.stack.snapshot import StackSnapshot, counters_of, interfaces_of, udp_of
 from testbed.stack.tcp.layer import TcpLayer
+from testbed.stack.translation import NatRouter
 from testbed.stack.udp import UdpLayer
 from testbed.timing import Instant
 from testbed.wire.addresses import MacAddr
@@ -46,6 +49,7 @@ from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 __all__ = ["Stack"]
 
 _LONG_AGO: Final = Instant(0)
+_NAT: Final = NatConfig()
 _IPV4: Final = b"\x08\x00"
 _ARP: Final = b"\x08\x06"
 _VLAN: Final = b"\x81\x00"
@@ -79,6 +83,7 @@ class Stack:
         self.ip.register(IpProtocol.TCP, self.tcp)
         if self.config.ip.forwarding:
             self.ip.onward = core.variants.of(Router)(core, self.ip, self.reporter)
+        self.discovery = core.variants.of(Discovery)(core, self.ip, self.icmp)
         self.pmtu: PathMtuCache = self._egress.pmtu
         self._egress.too_large = self._too_large
 
@@ -304,6 +309,34 @@ class Stack:
             now,
             lambda then: self.ip.path_mtu_changed(destination, mtu, then),
         )
+
+    def translate(self, outside: str, *, config: NatConfig = _NAT) -> Nat:
+        """Translate what passes between ``outside`` and the other interfaces to its first address.
+
+        PlanError if the stack does not forward, or the interface has no address.
+        """
+        link = self.interface(outside)
+        if not self.config.ip.forwarding or not link.addresses:
+            raise PlanError(f"{self.name}: NAT wants forwarding on, and an address on {outside}")
+        of = self.core.variants.of
+        nat = of(Nat)(
+            link.addresses[0].ip,
+            config,
+            entropy=self.entropy,
+            events=self.events,
+            taken=self._taken,
+        )
+        self.ip.onward = of(NatRouter)(self.core, self.ip, self.reporter, outside, nat)
+        return nat
+
+    def _taken(self, protocol: int, port: int) -> bool:
+        """Whether the stack uses a port itself, so that NAT must not."""
+        if protocol == IpProtocol.UDP:
+            return any(each.port == port for each in self.udp)
+        if protocol != IpProtocol.TCP:
+            return False
+        held = {each.local[1] for each in self.tcp.connections}
+        return port in held or any(each.port == port for each in self.tcp.listeners)
 
     def reconfigure(self, config: StackConfig) -> None:
         """Go on with other settings, where a part reads them as it goes: limits, times, switches.
