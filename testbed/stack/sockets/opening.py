@@ -10,6 +10,7 @@ from typing import Final, Self
 from testbed.stack.sockets import constants as c
 from testbed.stack.sockets.base import ANY, Address, Context, Socket, endpoint
 from testbed.stack.sockets.errors import failure, translated
+from testbed.stack.sockets.settings import Settings
 from testbed.stack.sockets.stream_options import StreamOptions
 from testbed.stack.tcp.connection import Connection
 from testbed.stack.tcp.listener import Listener
@@ -35,7 +36,12 @@ class Phase(Enum):
 class OpeningStream(Socket, ABC):
     """A stream socket as far as opening it goes."""
 
-    def __init__(self, context: Context, connection: Connection | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        connection: Connection | None = None,
+        inherited: Settings | None = None,
+    ) -> None:
         super().__init__(context, c.SOCK_STREAM, c.IPPROTO_TCP)
         self.phase = Phase.UNCONNECTED if connection is None else Phase.CONNECTED
         self.connection = connection
@@ -43,7 +49,11 @@ class OpeningStream(Socket, ABC):
         self.listener: Listener | None = None
         self.bound: tuple[IPv4Address, int] | None = None
         """What bind() took, if it was called."""
-        self._options = StreamOptions(self.settings)
+        self._options = StreamOptions()
+        if inherited is not None:
+            self.settings.copy(inherited)
+        if connection is not None:
+            self._options.hold(connection.options)
 
     # Names
 
@@ -152,15 +162,9 @@ class OpeningStream(Socket, ABC):
         connection = listener.accept(self._context.now())
         if connection is None:
             raise failure("EAGAIN", "no connection waits")
-        made = type(self)(self._context, connection)
-        made._adopt(self)
-        made._blocking = not flags & c.SOCK_NONBLOCK
+        made = type(self)(self._context, connection, self.settings)
+        made.setblocking(not flags & c.SOCK_NONBLOCK)
         return made, (str(connection.remote[0]), connection.remote[1])
-
-    def _adopt(self, parent: OpeningStream) -> None:
-        self.settings.copy(parent.settings)
-        if self.connection is not None:
-            self._options.hold(self.connection.options)
 
     def connect(self, address: Address, *, within: Duration | None = None) -> None:
         """Open a connection. Non-blocking: EINPROGRESS, then EALREADY until it is settled.

@@ -8,7 +8,7 @@ from typing import Final
 from testbed.stack.sockets import constants as c
 from testbed.stack.sockets.base import Context
 from testbed.stack.sockets.errors import failure
-from testbed.stack.sockets.settings import Key, Settings, linger
+from testbed.stack.sockets.settings import Key, linger
 from testbed.stack.tcp.connection import Connection
 from testbed.stack.tcp.options import SocketOptions
 from testbed.stack.tcp.states import State
@@ -39,10 +39,9 @@ _INFO: Final = struct.Struct("=8B24I")
 
 
 class StreamOptions:
-    """Holds one socket's ``SocketOptions`` and keeps them in step with its settings."""
+    """Holds one socket's ``SocketOptions``: its own until it opens, then its connection's."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self) -> None:
         self._options = SocketOptions()
         self.linger: tuple[bool, int] = (False, 0)
 
