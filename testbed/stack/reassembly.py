@@ -243,7 +243,7 @@ class Reassembler:
         if at == len(held.pieces) or held.pieces[at].start >= end:
             self._insert_between(held, at, packet)
             return True
-        if self._is_duplicate(held.pieces[at], start, end):
+        if self._is_duplicate(held.pieces[at], packet):
             return True
         policy = self._config.overlap
         self._events.add(
@@ -266,10 +266,12 @@ class Reassembler:
             return
         held.pieces.insert(at, _Piece(packet.offset, packet.payload))
 
-    def _is_duplicate(self, piece: _Piece, start: int, end: int) -> bool:
-        """Whether DROP passes over a fragment because its bytes came before."""
-        within = piece.start <= start and end <= piece.end
-        return within and self._config.overlap is OverlapPolicy.DROP
+    def _is_duplicate(self, piece: _Piece, packet: IPv4Packet) -> bool:
+        """Whether a fragment came before, so that it is passed over."""
+        start, end = packet.offset, packet.offset + len(packet.payload)
+        if self._config.overlap is OverlapPolicy.DROP:
+            return piece.start <= start and end <= piece.end
+        return piece.start == start and piece.data == packet.payload
 
     def _merge(self, held: _Datagram, at: int, packet: IPv4Packet, keeps: _Keeps) -> None:
         """Resolve an overlap with the pieces from ``at`` on."""

@@ -53,8 +53,9 @@ def test_every_order_gives_the_packet(policy: OverlapPolicy):
 @pytest.mark.parametrize("policy", P)
 def test_duplicates_change_nothing(policy: OverlapPolicy):
     one, two, three, four = fragment(PACKET, 300)
-    reassembler, _ = make(overlap=policy)
+    reassembler, events = make(overlap=policy)
     assert feed(reassembler, [four, two, two, four, one, one, two, four, three]) == [PACKET]
+    assert events.total == 0
 
 
 def test_fragments_of_fragments_fit_together():
