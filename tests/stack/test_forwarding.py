@@ -139,6 +139,11 @@ def test_sources_that_never_cross_a_router(src):
     assert isinstance(decide(replace(PACKET, src=ip(src))), Drop)
 
 
+def test_why_groups_stay():
+    for dst, reason in (("224.0.0.5", "link-local group"), ("224.0.1.1", "no multicast routing")):
+        assert decide(replace(PACKET, dst=ip(dst)), link_broadcast=True) == Drop(reason)
+
+
 def test_what_came_as_a_link_broadcast_stays():
     assert decide(link_broadcast=True) == Drop("link broadcast")
 

@@ -53,6 +53,8 @@ def test_what_cannot_be_or_is_no_news_is_ignored(cache, reported: int):
 
 def test_a_quoted_packet_that_fits_the_named_mtu_is_forged(cache):
     assert cache.frag_needed(PEER, 1000, 576, 1500, T0) is None
+    assert cache.frag_needed(PEER, 1000, 1000, 1500, T0) is None
+    assert cache.frag_needed(PEER, 1000, 1001, 1500, T0) == 1000
 
 
 def test_sixty_eight_is_the_least(cache):
@@ -63,6 +65,8 @@ def test_sixty_eight_is_the_least(cache):
 def test_a_higher_floor_is_kept_to():
     cache = PathMtuCache(PmtuConfig(floor=552), EventLog(10))
     assert cache.frag_needed(PEER, 300, 1500, 1500, T0) == 552
+    assert cache.frag_needed(PEER, 300, 1500, 1500, T0) is None, "no lower than it was"
+    assert cache.mtu(PEER, 1500, T0) == 552
 
 
 def test_old_routers_lead_down_the_plateaus(cache):
@@ -122,6 +126,9 @@ def test_probing_may_lower_and_raise(cache):
     assert cache.mtu(PEER, 1500, T0) == 1200
     cache.learned(PEER, 1450, T0)
     assert cache.mtu(PEER, 1500, T0) == 1450
+    cache.learned(PEER, 1450, T0)
+    changes = [(event.previous, event.mtu) for event in cache._events.of(PathMtuChanged)]
+    assert changes == [(0, 1200), (1200, 1450)]
 
 
 def test_the_number_of_destinations_is_bounded():
@@ -139,3 +146,13 @@ def test_entries_tell_when_more_is_tried(cache):
     assert (entry.destination, entry.mtu, entry.raise_at) == (PEER, 1400, at(601))
     cache.forget(PEER)
     assert cache.mtu(PEER, 1500, at(3)) == 1500
+
+
+def test_what_changed_of_late_is_kept_longest():
+    cache = PathMtuCache(PmtuConfig(limit=2), EventLog(10))
+    for peer, mtu in ((PEER, 1400), (OTHER, 1400), (PEER, 1300), (IPv4Address(9), 1400)):
+        cache.frag_needed(peer, mtu, 1500, 1500, T0)
+    assert cache.mtu(PEER, 1500, T0) == 1300
+    assert cache.mtu(OTHER, 1500, T0) == 1500
+    cache.clear()
+    assert len(cache) == 0
