@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         Unsupported,
         WireError,
     )
+    from testbed.hosts.stack_host import StackHost
+    from testbed.hosts.stack_sockets import StackConnection
     from testbed.link.impair import (
         Chance,
         Corrupt,
@@ -40,7 +42,10 @@ if TYPE_CHECKING:
         RateLimit,
         Reorder,
     )
+    from testbed.stack import defects
     from testbed.stack.config import StackConfig
+    from testbed.stack.tcp.options import SocketOptions
+    from testbed.stack.tcp.states import State
     from testbed.timing import (
         Duration,
         Instant,
@@ -61,11 +66,16 @@ if TYPE_CHECKING:
         MacAddr,
         ParameterProblem,
         Redirect,
+        Sack,
+        SackPermitted,
         TcpFlags,
         TcpSegment,
         TimeExceeded,
+        Timestamps,
         UdpDatagram,
+        UnknownOption,
         VlanTag,
+        WindowScale,
         compose,
         dissect,
         enclose,
@@ -139,6 +149,16 @@ _HOMES = {
     "seconds": "testbed.timing",
     "tcpflow": "testbed.capture",
     "to_seconds": "testbed.timing",
+    "SocketOptions": "testbed.stack.tcp.options",
+    "State": "testbed.stack.tcp.states",
+    "StackHost": "testbed.hosts.stack_host",
+    "StackConnection": "testbed.hosts.stack_sockets",
+    "WindowScale": "testbed.wire",
+    "SackPermitted": "testbed.wire",
+    "Sack": "testbed.wire",
+    "Timestamps": "testbed.wire",
+    "UnknownOption": "testbed.wire",
+    "defects": "testbed.stack",
 }
 
 __all__ = [
@@ -177,21 +197,31 @@ __all__ = [
     "RateLimit",
     "Redirect",
     "Reorder",
+    "Sack",
+    "SackPermitted",
+    "SocketOptions",
     "StackConfig",
+    "StackConnection",
+    "StackHost",
+    "State",
     "TcpFlags",
     "TcpSegment",
     "TestbedError",
     "TimeExceeded",
+    "Timestamps",
     "Topology",
     "TracedFrame",
     "Transfer",
     "TransferResult",
     "UdpDatagram",
+    "UnknownOption",
     "Unsupported",
     "VlanMode",
     "VlanTag",
+    "WindowScale",
     "WireError",
     "compose",
+    "defects",
     "dissect",
     "drill",
     "enclose",
