@@ -25,7 +25,7 @@ def ack(cc, acked, now=0, flight=None, *, limited=False):
 
 def test_they_are_made_by_name():
     assert [type(control(name)) for name in NAMES] == [Reno, NewReno, Cubic]
-    with pytest.raises(PlanError, match="vegas.*cubic, newreno, reno"):
+    with pytest.raises(PlanError, match=r"vegas.*cubic, newreno, reno"):
         control("vegas")
 
 
@@ -209,7 +209,7 @@ def test_cubic_after_a_timeout_starts_from_where_slow_start_ended():
 
 def test_time_without_data_to_send_does_not_count_for_cubic():
     busy, idle = cubic_after_loss(1000), cubic_after_loss(1000)
-    grown, now = run(busy, 0, seconds(2))
+    grown, _ = run(busy, 0, seconds(2))
     window, at = run(idle, 0, seconds(1))
     for _ in range(50):
         at += seconds(1)

@@ -168,7 +168,9 @@ class Phases:
             # RFC 5681 3.2 step 3: inflated "by the three segments that have left the network".
             congestion.cwnd = congestion.ssthresh + 3 * congestion.smss
         if not self._uses_rack():
-            board.mark_lost(board.segments[:1], reason)
+            # RFC 6675 5 step 4.3: "Retransmit the first data segment presumed dropped", unless the
+            # recovery that just ended sent it again, and it is still on its way.
+            board.mark_lost(board.segments[:1], reason, copies=not self.sack_enabled)
             self._sack_loss.enter(board.segments[0].end)
         self._events.add(
             RecoveryEntered(
@@ -307,10 +309,11 @@ class Phases:
             if not lost and self._dupacks < self._config.duplicate_ack_threshold:
                 return
             self._enter_fast(Reason.FAST, now)
-            board.mark_lost(lost, Reason.FAST)
+            board.mark_lost(lost, Reason.FAST, copies=False)
         else:
             reason = Reason.FAST if self.phase is Phase.FAST else Reason.RTO
-            board.mark_lost(self._sack_loss.lost(board, self.congestion.smss), reason)
+            lost = self._sack_loss.lost(board, self.congestion.smss)
+            board.mark_lost(lost, reason, copies=False)
 
     def _repaired_by_probe(self, flight: int, now: Instant) -> None:
         congestion = self.congestion

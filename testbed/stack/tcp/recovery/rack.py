@@ -18,20 +18,21 @@ class Rack:
     __slots__ = (
         "_dsack_round",
         "_rtt_estimator",
-        "end_seq",
         "fack",
+        "order",
         "reo_wnd_mult",
         "reo_wnd_persist",
         "reordering_seen",
         "rtt",
         "threshold",
-        "xmit_ts",
     )
 
-    xmit_ts: int
-    """When the segment was sent that was sent last of all that were delivered."""
-    end_seq: int
-    """Its end."""
+    order: int
+    """Of all segments that were delivered, the one sent last: its place in the order of sending.
+
+    It stands for RFC 8985's xmit_ts and end_seq, and is right for a new segment and a resent one
+    of the same instant, too.
+    """
     rtt: int
     """Its round-trip time."""
     fack: int
@@ -42,8 +43,7 @@ class Rack:
     def __init__(self, rtt: RttEstimator, start: int, threshold: int) -> None:
         self._rtt_estimator = rtt
         self._dsack_round: int | None = None
-        self.xmit_ts = -1
-        self.end_seq = start
+        self.order = 0
         self.rtt = 0
         self.fack = start
         self.threshold = threshold
@@ -65,9 +65,7 @@ class Rack:
             if (least is not None and rtt < least) or (echoed is not None and echoed < segment.at):
                 return
         self.rtt = rtt
-        if (segment.at, segment.end) > (self.xmit_ts, self.end_seq):
-            self.xmit_ts = segment.at
-            self.end_seq = segment.end
+        self.order = max(self.order, segment.order)
 
     def detect_reordering(self, segment: Segment) -> None:
         """Step 3: something below the highest delivered was late, not lost."""
@@ -108,10 +106,8 @@ class Rack:
         lost: list[Segment] = []
         wait = 0
         for segment in board.by_time:
-            if (segment.at, segment.end) >= (self.xmit_ts, self.end_seq):
-                if segment.at > self.xmit_ts:
-                    break
-                continue
+            if segment.order >= self.order:
+                break
             remaining = segment.at + patience - now
             if remaining <= 0:
                 lost.append(segment)

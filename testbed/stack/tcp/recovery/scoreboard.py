@@ -14,6 +14,7 @@ __all__ = ["Scoreboard", "Segment"]
 
 _START = attrgetter("seq")
 _END = attrgetter("end")
+_ORDER = attrgetter("order", "seq")
 
 _MOST_PIECES = 16_384
 """SACK blocks may cut segments up to so many: a peer that reports single bytes costs no more."""
@@ -22,7 +23,8 @@ _MOST_PIECES = 16_384
 class Segment:
     """A stretch of numbers that went out in one piece.
 
-    ``at`` is when it last did, ``first_at`` when it first did, ``sends`` how often. ``lost``: its
+    ``at`` is when it last did, ``order`` counts transmissions and tells those of one instant apart,
+    ``first_at`` is when it first did, ``sends`` how often. ``lost``: its
     first copy is believed to have left the network undelivered; ``copy``: a later one is believed
     to be on its way. ``reason`` is why it is to be sent again, or why it was.
     """
@@ -33,6 +35,7 @@ class Segment:
         "end",
         "first_at",
         "lost",
+        "order",
         "reason",
         "sacked",
         "sends",
@@ -40,10 +43,11 @@ class Segment:
         "timed_out",
     )
 
-    def __init__(self, seq: int, end: int, at: Instant) -> None:
+    def __init__(self, seq: int, end: int, at: Instant, order: int) -> None:
         self.seq = seq
         self.end = end
         self.at = at
+        self.order = order
         self.first_at = at
         self.sends = 1
         self.sacked = False
@@ -54,7 +58,7 @@ class Segment:
 
     def split(self, at: int) -> Segment:
         """Cut off and return what lies from ``at`` on; all else is alike."""
-        tail = Segment(at, self.end, self.at)
+        tail = Segment(at, self.end, self.at, self.order)
         tail.first_at = self.first_at
         tail.sends = self.sends
         tail.sacked = self.sacked
@@ -81,6 +85,7 @@ class Scoreboard:
     __slots__ = (
         "_known",
         "_missing",
+        "_sends",
         "_serial",
         "by_time",
         "copies",
@@ -114,6 +119,7 @@ class Scoreboard:
         self.copies = 0
         self._missing: list[tuple[int, int, Segment]] = []
         self._serial = 0
+        self._sends = 0
         self._known: tuple[tuple[int, int], ...] = ()
 
     @property
@@ -123,7 +129,8 @@ class Scoreboard:
 
     def push(self, end: int, now: Instant) -> Segment:
         """New data up to ``end`` went out."""
-        segment = Segment(self.high, end, now)
+        self._sends = order = self._sends + 1
+        segment = Segment(self.high, end, now, order)
         self.high = end
         self.segments.append(segment)
         self.by_time[segment] = None
@@ -135,9 +142,11 @@ class Scoreboard:
         Returns them. ``counts``: whether the copies count as being in the network.
         """
         resent = []
+        self._sends += 1
         for segment in self._carve(seq, end):
             segment.sends += 1
             segment.at = now
+            segment.order = self._sends
             self.by_time.pop(segment, None)
             if segment.sacked:
                 continue
@@ -193,27 +202,35 @@ class Scoreboard:
                     self.lost += size
                 if segment.copy:
                     self.copies += size
-                if not segment.missing:
-                    self.by_time[segment] = None
+                if segment.missing:
+                    self._note_missing(segment)
         self.sacked = 0
         self.sacked_segments = 0
         self.highest_sacked = self.una
         self._known = ()
+        self._remake_order()
 
-    def mark_lost(self, segments: Iterable[Segment], reason: Reason) -> bool:
-        """These are to be sent again, where that was not known yet; a copy of one is lost too."""
+    def mark_lost(
+        self, segments: Iterable[Segment], reason: Reason, *, copies: bool = True
+    ) -> bool:
+        """These are lost; whether that is news.
+
+        ``copies``: what was sent again of them is lost too, so they are to be sent once more.
+        """
         news = False
         for segment in segments:
             if segment.sacked or segment.missing:
                 continue
             news = True
             size = segment.end - segment.seq
-            if segment.copy:
-                segment.copy = False
-                self.copies -= size
             if not segment.lost:
                 segment.lost = True
                 self.lost += size
+            if segment.copy:
+                if not copies:
+                    continue
+                segment.copy = False
+                self.copies -= size
             segment.reason = reason
             self.by_time.pop(segment, None)
             self._note_missing(segment)
@@ -224,10 +241,9 @@ class Scoreboard:
         for segment in self.segments:
             if segment.lost and not segment.sacked:
                 self.lost -= segment.end - segment.seq
-                if not segment.copy:
-                    self.by_time[segment] = None
             segment.lost = False
         self._missing.clear()
+        self._remake_order()
 
     def first_missing(self) -> Segment | None:
         """The lowest segment to be sent again, or None."""
@@ -303,13 +319,11 @@ class Scoreboard:
         if tail.missing:
             self._note_missing(tail)
         elif not tail.sacked:
-            self._enter_by_time(segment, tail)
+            self._remake_order()
 
-    def _enter_by_time(self, segment: Segment, tail: Segment) -> None:
-        """Put ``tail`` next to ``segment``: rare, so the order may be made anew."""
-        order = list(self.by_time)
-        order.insert(order.index(segment) + 1, tail)
-        self.by_time = dict.fromkeys(order)
+    def _remake_order(self) -> None:
+        live = [s for s in self.segments if not (s.sacked or s.missing)]
+        self.by_time = dict.fromkeys(sorted(live, key=_ORDER))
 
 
 def _without(block: tuple[int, int], known: Sequence[tuple[int, int]]) -> Iterable[tuple[int, int]]:
