@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import Final
 
@@ -56,7 +57,8 @@ class Listener(Owner):
         self.backlog = backlog
         self.options = options
         self.closed = False
-        self.on_change: object | None = None
+        self.on_change: Callable[[Instant], None] | None = None
+        """Told when a connection can be accepted, and of what comes on it until it is."""
         self._half_open: dict[Key, Tcb] = {}
         self._accepted: deque[Tcb] = deque()
         self._overflowed_at: Instant | None = None
@@ -89,6 +91,8 @@ class Listener(Owner):
             c = self._accepted.popleft()
             c.owner = None
             c.accepted = True
+            if c.on_change is self.on_change:
+                c.on_change = None
             if isinstance(c, Connection):
                 return c
         return None
@@ -108,6 +112,8 @@ class Listener(Owner):
         """The handshake of ``c`` is done: it can be accepted."""
         self._half_open.pop(c.key, None)
         self._accepted.append(c)
+        if c.on_change is None:
+            c.on_change = self.on_change
         self._machine.timers.start_keepalive(c)
 
     def lost(self, c: Tcb) -> None:
