@@ -144,7 +144,9 @@ class Interface:
         for_us = self.holds(arp.target_ip)
         if self.believable(arp.sender_ip):
             self.neighbours.hear(arp, for_us, now)
-        if arp.op == ArpOp.REQUEST and (for_us or self.proxies(arp)):
+        # An announcement asks nobody: a rival's is met by defence (RFC 5227 2.4), not by an answer.
+        asked = arp.op == ArpOp.REQUEST and not arp.is_announcement
+        if asked and (for_us or self.proxies(arp)):
             self.answer(arp)
 
     def hear_claims(self, arp: ArpPacket, now: Instant) -> None:
@@ -164,7 +166,7 @@ class Interface:
 
     def proxies(self, arp: ArpPacket) -> bool:
         """Whether to answer for another host (RFC 1027)."""
-        if arp.is_probe or arp.is_announcement or not self._networks:
+        if arp.is_probe or not self._networks:
             return False
         return any(arp.target_ip in network for network in self._networks)
 
