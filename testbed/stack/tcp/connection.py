@@ -234,7 +234,7 @@ class Connection(Tcb):
         self.receiving.limit = self._machine.factory.receive_limit(self.options)
         if self.state in _OPENING or self.state is State.CLOSED:
             return
-        self._machine.timers.start_keepalive(self)
+        self._machine.keepalive.start(self)
         self._machine.pathmtu.changed(self, now)
         self._update_window(now)
         if not self.options.cork:

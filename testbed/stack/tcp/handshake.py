@@ -5,6 +5,7 @@ from __future__ import annotations
 from testbed.stack.lower import Lower
 from testbed.stack.tcp.delivery import Delivery
 from testbed.stack.tcp.factory import Factory
+from testbed.stack.tcp.keepalive import Keepalive
 from testbed.stack.tcp.lifecycle import Lifecycle
 from testbed.stack.tcp.notices import ResetReceived, SegmentResent
 from testbed.stack.tcp.output import Output
@@ -27,6 +28,7 @@ class Handshake:
         "_delivery",
         "_events",
         "_factory",
+        "_keepalive",
         "_lifecycle",
         "_output",
         "_transmit",
@@ -41,6 +43,7 @@ class Handshake:
         output: Output,
         delivery: Delivery,
         factory: Factory,
+        keepalive: Keepalive,
     ) -> None:
         self._config = lower.config.tcp
         self._events = lower.events
@@ -49,6 +52,7 @@ class Handshake:
         self._output = output
         self._delivery = delivery
         self._factory = factory
+        self._keepalive = keepalive
 
     # Sending SYNs
 
@@ -60,6 +64,9 @@ class Handshake:
         self._lifecycle.move(c, cause, now)
         self._transmit.syn(c, now)
         c.due[Timer.SYN] = Instant(now + self.syn_timeout(c))
+        limit = c.options.user_timeout or self._config.user_timeout
+        if limit is not None and not c.passive:
+            c.due[Timer.USER] = Instant(now + limit)
 
     def syn_timeout(self, c: Tcb) -> Duration:
         """Until the SYN is sent again: the initial RTO, doubling (RFC 6298 5.5)."""
@@ -132,14 +139,19 @@ class Handshake:
     def established(self, c: Tcb, cause: Cause, now: Instant) -> None:
         """The SYN is acknowledged: data may flow."""
         c.due.pop(Timer.SYN, None)
+        c.due.pop(Timer.USER, None)
         if not c.syn_resent:
             # RFC 6298 3 (Karn): 'RTT samples MUST NOT be made using segments that were
             # retransmitted'.
             c.rtt.sample(Duration(now - c.syn_sent_at), now)
         self._factory.start_sending(c, now)
         self._lifecycle.move(c, cause, now)
+        c.heard_at = now
+        self._keepalive.start(c)
         if isinstance(c.owner, Owner):
             c.owner.established(c)
+        if c.fin_queued:  # the user has closed meanwhile
+            self._lifecycle.move(c, Cause.CLOSE, now)
 
     def _rest(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
         """'If there are other controls or text in the segment, then continue processing'."""

@@ -114,7 +114,6 @@ class Listener(Owner):
         self._accepted.append(c)
         if c.on_change is None:
             c.on_change = self.on_change
-        self._machine.timers.start_keepalive(c)
 
     def lost(self, c: Tcb) -> None:
         """``c`` is gone; if it has bytes to read it can still be accepted."""

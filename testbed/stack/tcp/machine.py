@@ -10,6 +10,7 @@ from testbed.stack.tcp.factory import Factory
 from testbed.stack.tcp.guard import Guard
 from testbed.stack.tcp.handshake import Handshake
 from testbed.stack.tcp.input import Input
+from testbed.stack.tcp.keepalive import Keepalive
 from testbed.stack.tcp.lifecycle import Lifecycle
 from testbed.stack.tcp.output import Output
 from testbed.stack.tcp.owner import Owner
@@ -32,6 +33,7 @@ class Machine:
         "guard",
         "handshake",
         "input",
+        "keepalive",
         "lifecycle",
         "lower",
         "output",
@@ -53,6 +55,7 @@ class Machine:
         self.output = of(Output)(lower, self.transmit)
         self.acks = of(Acks)(lower, self.transmit, self.guard, self.lifecycle, self.output)
         self.delivery = of(Delivery)(lower, self.transmit, self.lifecycle)
+        self.keepalive = of(Keepalive)(lower, self.transmit, self.lifecycle)
         self.handshake = of(Handshake)(
             lower,
             self.transmit,
@@ -60,6 +63,7 @@ class Machine:
             output=self.output,
             delivery=self.delivery,
             factory=self.factory,
+            keepalive=self.keepalive,
         )
         self.pathmtu = of(PathMtu)(lower, self.factory, self.output)
         self.input = of(Input)(
@@ -78,5 +82,6 @@ class Machine:
             lifecycle=self.lifecycle,
             output=self.output,
             handshake=self.handshake,
+            keepalive=self.keepalive,
             pathmtu=self.pathmtu,
         )

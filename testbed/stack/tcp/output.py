@@ -131,7 +131,7 @@ class Output:
             if seq < last:
                 flags |= PSH
             if end > last:
-                c.fin_at = last
+                c.fin_at = c.recovery.fin = last
                 flags |= FIN
             payload = sending.read(seq, last - seq) if seq < last else b""
         else:

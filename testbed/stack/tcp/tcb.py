@@ -99,6 +99,7 @@ class Tcb:
         "quick",
         "rcv_adv",
         "rcv_fin",
+        "rcv_largest",
         "rcv_mss",
         "rcv_nxt",
         "rcv_scale",
@@ -189,6 +190,7 @@ class Tcb:
         self.irs_known = False  # the peer's SYN came
         self.rcv_nxt = 0
         self.rcv_adv = 0  # right edge of the window offered
+        self.rcv_largest = 0  # the largest window ever offered
         self.rcv_scale = 0  # shift of the windows sent
         self.rcv_up = 0
         self.rcv_mss = 536  # the peer's full segment, as far as seen

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from testbed.stack.lower import Lower
 from testbed.stack.tcp.handshake import Handshake
+from testbed.stack.tcp.keepalive import Keepalive
 from testbed.stack.tcp.lifecycle import Lifecycle
-from testbed.stack.tcp.notices import ProbeSent
 from testbed.stack.tcp.output import Output
 from testbed.stack.tcp.pathmtu import PathMtu
-from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.recovery import Fired
 from testbed.stack.tcp.states import Cause, State
 from testbed.stack.tcp.tcb import Tcb, Timer
-from testbed.stack.tcp.transmit import ACK, Transmitter
-from testbed.timing import Duration, Instant
+from testbed.stack.tcp.transmit import Transmitter
+from testbed.timing import Instant
 
 __all__ = ["Timers"]
 
 _OPENING = frozenset({State.CLOSED, State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED})
-_KEPT_ALIVE = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2})
 
 
 class Timers:
@@ -27,8 +25,8 @@ class Timers:
     __slots__ = (
         "_alarms",
         "_config",
-        "_events",
         "_handshake",
+        "_keepalive",
         "_lifecycle",
         "_lower",
         "_output",
@@ -44,16 +42,17 @@ class Timers:
         lifecycle: Lifecycle,
         output: Output,
         handshake: Handshake,
+        keepalive: Keepalive,
         pathmtu: PathMtu,
     ) -> None:
         self._lower = lower
         self._alarms = lower.alarms
         self._config = lower.config.tcp
-        self._events = lower.events
         self._transmit = transmit
         self._lifecycle = lifecycle
         self._output = output
         self._handshake = handshake
+        self._keepalive = keepalive
         self._pathmtu = pathmtu
 
     def settle(self, c: Tcb) -> None:
@@ -104,7 +103,7 @@ class Timers:
             case Timer.OVERRIDE:
                 self._output.override(c, now)
             case Timer.KEEPALIVE:
-                self.keepalive(c, now)
+                self._keepalive.due(c, now)
             case Timer.USER:
                 self._lifecycle.fail(c, Cause.GIVE_UP, "ETIMEDOUT", "user time-out", now)
             case Timer.TIME_WAIT | Timer.FIN_WAIT_2:
@@ -164,51 +163,3 @@ class Timers:
             self._lifecycle.fail(c, Cause.GIVE_UP, "ETIMEDOUT", "no answer from the peer", now)
             return
         self._output.probe_window(c, now)
-
-    # Keepalive (RFC 9293 3.8.4)
-
-    def keepalive_on(self, c: Tcb) -> bool:
-        """Whether the user wants to know if the peer still lives."""
-        wanted = c.options.keepalive
-        return self._config.keepalive if wanted is None else wanted
-
-    def start_keepalive(self, c: Tcb) -> None:
-        """Begin to watch, or stop, as the options have it now."""
-        if not self.keepalive_on(c) or c.state not in _KEPT_ALIVE:
-            c.due.pop(Timer.KEEPALIVE, None)
-        elif Timer.KEEPALIVE not in c.due:
-            c.due[Timer.KEEPALIVE] = Instant(c.heard_at + self._idle(c))
-
-    def _idle(self, c: Tcb) -> Duration:
-        wanted = c.options.keepalive_idle
-        return self._config.keepalive_idle if wanted is None else wanted
-
-    def _interval(self, c: Tcb) -> Duration:
-        wanted = c.options.keepalive_interval
-        return self._config.keepalive_interval if wanted is None else wanted
-
-    def keepalive(self, c: Tcb, now: Instant) -> None:
-        """Probe an idle peer, or give it up after the last probe."""
-        if not self.keepalive_on(c) or c.state not in _KEPT_ALIVE:
-            return
-        quiet_until = Instant(c.heard_at + self._idle(c))
-        if now < quiet_until or c.recovery.flight or Timer.PERSIST in c.due:
-            # Heard of since, or other timers are at work: 'MUST only be sent when no sent data is
-            # outstanding, and no data or acknowledgment packets have been received'.
-            c.keepalives = 0
-            busy = Instant(now + self._idle(c))
-            c.due[Timer.KEEPALIVE] = quiet_until if now < quiet_until else busy
-            return
-        limit = c.options.keepalive_probes or self._config.keepalive_probes
-        if c.keepalives >= limit:
-            self._transmit.reset(c, now)
-            self._lifecycle.fail(c, Cause.GIVE_UP, "ETIMEDOUT", "keepalive unanswered", now)
-            return
-        c.keepalives += 1
-        self.probe_peer(c, now)
-        self._events.add(ProbeSent(now, c.name, Reason.KEEPALIVE, c.keepalives))
-        c.due[Timer.KEEPALIVE] = Instant(now + self._interval(c))
-
-    def probe_peer(self, c: Tcb, now: Instant) -> None:
-        """'SEG.SEQ = SND.NXT-1', without data (RFC 9293 3.8.4, SHLD-6)."""
-        self._transmit.send(c, now, c.snd_nxt - 1, ACK)

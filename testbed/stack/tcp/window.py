@@ -57,14 +57,15 @@ class Window:
     def worth_telling(self, c: Tcb) -> bool:
         """Whether a window update should be sent, now that the user has read.
 
-        Where the peer has less than a segment's room, or less than half the buffer and would get
-        twice what it has: RFC 9293 3.8.6.2.2 alone would send one for each segment that is read.
+        Where the peer has less than a segment's room, or less than half of the largest window it
+        was ever offered and would get twice what it has: RFC 9293 3.8.6.2.2 alone would send one
+        for each segment that is read.
         """
         offered = c.rcv_adv - c.rcv_nxt
         free = self.free(c)
         if not self.grows(c, offered, free):
             return False
-        return offered < c.mss or (offered << 1 <= c.receiving.limit and free >= offered << 1)
+        return offered < c.mss or (offered << 1 <= c.rcv_largest and free >= offered << 1)
 
     def unscaled(self, c: Tcb) -> int:
         """The window of a SYN: never scaled (RFC 7323 2.2)."""
@@ -73,6 +74,7 @@ class Window:
             window = c.override.window
         window = min(window, _LARGEST)
         c.rcv_adv = c.rcv_nxt + window
+        c.rcv_largest = window
         return window
 
     def _told(self, c: Tcb, window: int, *, up: bool) -> int:
@@ -84,5 +86,7 @@ class Window:
         else:
             field = window >> shift
         field = min(field, _LARGEST)
-        c.rcv_adv = c.rcv_nxt + (field << shift if shift > 0 else field)
+        offered = field << shift if shift > 0 else field
+        c.rcv_adv = c.rcv_nxt + offered
+        c.rcv_largest = max(c.rcv_largest, offered)
         return field
