@@ -87,6 +87,7 @@ class MtuSearch:
         "_lost",
         "_optimistic",
         "_outstanding",
+        "_probed",
         "_too_large",
         "ceiling",
         "plpmtu",
@@ -104,6 +105,7 @@ class MtuSearch:
         self._too_large = ceiling + 1
         """The least size that is known not to get through."""
         self._outstanding: int | None = None
+        self._probed = 0
         self._lost = 0
         self._deadline: Instant | None = None
         self._optimistic = True
@@ -125,6 +127,8 @@ class MtuSearch:
 
     def probe_sent(self, size: int, now: Instant) -> None:
         """A probe of ``size`` left; it is lost if nothing is told of it within the probe timer."""
+        if size != self._probed:
+            self._probed, self._lost = size, 0
         self._outstanding = size
         self._deadline = after(now, self._config.probe_timer)
 
@@ -148,6 +152,8 @@ class MtuSearch:
         if size != self._outstanding:
             return
         self._outstanding = self._deadline = None
+        if self.state is SearchState.SEARCHING and size <= self.plpmtu:
+            return
         self._lost += 1
         if self._lost < self._config.max_probes:
             return

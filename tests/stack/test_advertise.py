@@ -173,3 +173,42 @@ def test_host_and_router_come_together(rig):
     assert rig.best == [R1]
     rig.host.stop()
     assert rig.host.best() is None
+
+
+def test_a_router_that_was_never_started_says_nothing(rig):
+    rig.router.stop(rig.now)
+    rig.router.solicited(ME, rig.now)
+    rig.run(100)
+    assert rig.sent == []
+
+
+def test_the_regular_advertisement_answers_who_just_asked(rig):
+    rig.router.start(rig.now)
+    rig.run(15.99999)
+    rig.router.solicited(ME, rig.now)
+    rig.run(20)
+    assert len(rig.sent) == 2
+
+
+def test_a_host_may_start_to_ask_again(rig):
+    rig.host.start(rig.now)
+    rig.run(100)
+    rig.host.start(rig.now)
+    rig.run(200)
+    assert len(rig.sent) == 6
+    rig.host.start(rig.now)
+    rig.host.stop()
+    assert len(rig.alarms) == 0
+
+
+def test_a_router_taken_back_leaves_no_timer(rig):
+    rig.host.advertised(advertisement((R1, 0)), rig.now)
+    rig.host.advertised(advertisement((R1, 0), lifetime=0), rig.now)
+    assert len(rig.alarms) == 0
+
+
+def test_the_best_that_expires_without_having_been_the_best_is_no_news(rig):
+    rig.host.advertised(advertisement((R1, 0)), rig.now)
+    rig.host.advertised(advertisement((R2, -1), lifetime=10), rig.now)
+    rig.run(20)
+    assert rig.best == [R1]

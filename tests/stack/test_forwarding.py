@@ -267,6 +267,37 @@ class TestOptions:
         assert decide(replace(PACKET, options=other)).packets[0].options == other
 
     @pytest.mark.parametrize(
+        ("options", "pointer"),
+        [
+            (bytes((1, 7, 1, 4)), 22),
+            (bytes((1, 7, 200, 4)), 22),
+            (bytes((1, 1, 1, 7)), 23),
+            (bytes((1, 7, 2, 1)), 22),
+            (bytes((1, 7, 3, 3)), 23),
+            (bytes((1, 131, 2, 1)), 22),
+            (bytes((1, 131, 5, 4, 0, 0)), 23),
+            (bytes((1, 131, 6, 4, 0, 0, 0)), 23),
+            (bytes((1, 68, 3, 5)), 22),
+            (bytes((1, 68, 8, 4, 0)) + bytes(4), 23),
+            (bytes((1, 68, 8, 5, 1)) + bytes(4), 23),
+            (bytes((1, 68, 8, 5, 2)) + bytes(4), 23),
+            (bytes((1, 68, 7, 5, 0)) + bytes(3), 23),
+        ],
+    )
+    def test_the_pointer_shows_the_wrong_byte(self, options, pointer):
+        packet = replace(PACKET, options=options)
+        assert decide(packet, source_route=True) == Refuse(12, 0, pointer=pointer)
+
+    @pytest.mark.parametrize("options", [bytes((7, 3, 4)), bytes((131, 3, 4))])
+    def test_an_option_without_room_for_any_address_is_just_full(self, options):
+        assert isinstance(decide(replace(PACKET, options=options), source_route=True), Forward)
+
+    def test_room_for_exactly_one_stamp_is_used(self):
+        verdict = decide(replace(PACKET, options=bytes((68, 8, 5, 0)) + bytes(4)))
+        assert isinstance(verdict, Forward)
+        assert verdict.packets[0].options == bytes((68, 8, 9, 0, 0x80, 0, 0, 5))
+
+    @pytest.mark.parametrize(
         "options", [bytes((7, 1, 4, 0)), bytes((7, 200, 4, 0)), bytes((1, 1, 1, 7))]
     )
     def test_lengths_that_lead_nowhere_are_parameter_problems(self, options):

@@ -192,3 +192,35 @@ def test_nonsense_is_dropped_and_noted(rig):
     rig.member.leave(GROUP, rig.now)
     with pytest.raises(WireError):
         rig.member.join(OTHER, rig.now)
+
+
+def test_a_version_1_query_is_answered_within_ten_seconds(rig):
+    rig.member.join(GROUP, rig.now)
+    rig.run(20)
+    rig.said()
+    rig.hear(IgmpMessage.query(max_response=0))
+    rig.run(30)
+    assert rig.said() == [(IgmpType.V1_REPORT, GROUP)]
+
+
+def test_a_link_that_is_down_hears_no_timer(rig):
+    rig.member.join(GROUP, rig.now)
+    rig.member.silence()
+    assert len(rig.alarms) == 0
+    assert rig.member.state(GROUP) is MemberState.IDLE
+
+
+def test_announcing_while_a_report_is_due_starts_anew(rig):
+    rig.member.join(GROUP, rig.now)
+    rig.member.announce(rig.now)
+    rig.run(30)
+    assert rig.said() == [REPORT] * 3
+
+
+def test_who_reports_again_after_another_is_the_last_once_more(rig):
+    rig.member.join(GROUP, rig.now)
+    rig.hear(IgmpMessage.report(GROUP), GROUP)
+    rig.hear(IgmpMessage.query())
+    rig.run(20)
+    rig.member.leave(GROUP, rig.now)
+    assert rig.said() == [REPORT, REPORT, (IgmpType.LEAVE, ALL_ROUTERS)]

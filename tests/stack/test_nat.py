@@ -350,6 +350,12 @@ class TestForwards:
         (mapping,) = nat.mappings
         assert (mapping.permanent, mapping.peers) == (True, ())
 
+    def test_a_change_of_address_ends_what_went_on(self, nat):
+        nat.forward(6, 80, IN1, 8080, T0)
+        nat.inward(tcp(FAR, 999, OUT, 80, F.SYN), T0)
+        nat.clear(OTHER, T0)
+        assert nat.mappings[0].peers == ()
+
     def test_two_for_one_port_are_refused(self, nat):
         nat.forward(6, 80, IN1, 8080, T0)
         for port, host in ((80, IN2), (81, IN1)):
@@ -361,6 +367,7 @@ class TestForwards:
         nat.outward(udp(IN1, 5000, FAR, 53), T0)
         nat.clear(OTHER, T0)
         assert [each.outside_port for each in nat.mappings] == [80]
+        assert nat.next_deadline() is None
         assert nat.outward(udp(IN1, 5000, FAR, 53), T0).src == OTHER
 
 

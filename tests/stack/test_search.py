@@ -192,3 +192,109 @@ def test_after_a_frag_needed_nothing_larger_is_tried_for_a_while():
     assert search.plpmtu == 1400
     assert search.probe_size(now) is None
     assert search.next_deadline() == after(now, seconds(600))
+
+
+def test_after_a_black_hole_it_climbs_from_below():
+    search = MtuSearch(PmtuConfig(), 1500, T0)
+    search.black_hole(T0)
+    search.probe_acked(1200, T0)
+    assert search.probe_size(T0) == 1400
+
+
+def test_at_the_raise_the_link_mtu_is_tried_first():
+    search = MtuSearch(ALWAYS, 1500, T0)
+    drive(search, 1300, T0)
+    search.handle_timeout(Instant(seconds(600)))
+    assert search.probe_size(Instant(seconds(600))) == 1500
+
+
+def test_asking_for_a_size_after_the_deadline_needs_no_time_out_call():
+    search = MtuSearch(ALWAYS, 1500, T0)
+    search.probe_acked(1200, T0)
+    search.probe_sent(1500, T0)
+    assert search.probe_size(Instant(seconds(15) - 1)) is None
+    assert search.probe_size(Instant(seconds(15))) == 1500
+    drive(search, 1300, T0)
+    assert search.probe_size(Instant(seconds(700))) == 1500
+
+
+def test_losses_of_one_size_do_not_count_for_the_next():
+    search = MtuSearch(ALWAYS, 1500, T0)
+    for size in (1200, 1200, 1500, 1500):
+        search.probe_sent(size, T0)
+        search.probe_lost(size, T0)
+        if size == 1200:
+            search.probe_acked(1200, T0)
+    assert search.probe_size(T0) == 1500
+
+
+def test_a_black_hole_forgets_the_probe_on_its_way():
+    search = MtuSearch(ALWAYS, 1500, T0)
+    search.probe_acked(1200, T0)
+    search.probe_sent(1500, T0)
+    search.black_hole(T0)
+    assert search.state is SearchState.ERROR
+    assert search.plpmtu == 508
+    assert search.probe_size(T0) == 508
+    assert search.next_deadline() is None
+
+
+def test_a_frag_needed_below_the_size_in_use_ends_the_search():
+    search = MtuSearch(ALWAYS, 1500, T0)
+    search.probe_acked(1400, T0)
+    search.packet_too_big(1300, T0)
+    assert (search.state, search.plpmtu) == (SearchState.SEARCH_COMPLETE, 1300)
+    search.packet_too_big(1300, T0)
+    assert search.plpmtu == 1300
+    search.packet_too_big(600, T0)
+    assert (search.state, search.plpmtu) == (SearchState.ERROR, 600)
+    search.probe_acked(600, T0)
+    assert search.state is SearchState.SEARCH_COMPLETE, "601 was told not to get through"
+
+
+def test_a_base_just_named_is_no_error():
+    search = MtuSearch(ALWAYS, 1500, T0)
+    search.probe_acked(1500, T0)
+    search.packet_too_big(1200, T0)
+    assert search.state is SearchState.SEARCH_COMPLETE
+
+
+def test_a_frag_needed_ends_the_probe_on_its_way_and_its_count():
+    search = MtuSearch(ALWAYS, 1500, T0)
+    search.probe_acked(1200, T0)
+    for _ in range(2):
+        search.probe_sent(1500, T0)
+        search.probe_lost(1500, T0)
+    search.probe_sent(1500, T0)
+    search.packet_too_big(1400, T0)
+    assert search.next_deadline() is None
+    for _ in range(2):
+        assert search.probe_size(T0) == 1400
+        search.probe_sent(1400, T0)
+        search.probe_lost(1400, T0)
+    assert search.probe_size(T0) == 1400
+
+
+def test_the_same_ceiling_again_wakes_nothing():
+    search = MtuSearch(ALWAYS, 1500, T0)
+    drive(search, 1400, T0)
+    search.set_ceiling(1500, T0)
+    assert search.state is SearchState.SEARCH_COMPLETE
+    assert search.probe_size(T0) is None
+
+
+def test_a_smaller_ceiling_ends_a_search_that_it_leaves_nothing_to():
+    search = MtuSearch(ALWAYS, 1500, T0)
+    search.probe_acked(1200, T0)
+    search.set_ceiling(1200, T0)
+    assert search.state is SearchState.SEARCH_COMPLETE
+    assert search.next_deadline() is None
+
+
+def test_acks_of_smaller_packets_confirm_nothing():
+    search = MtuSearch(ALWAYS, 1500, T0)
+    search.probe_acked(1199, T0)
+    assert search.state is SearchState.BASE
+    idle = MtuSearch(PmtuConfig(), 1500, T0)
+    idle.probe_acked(1500, T0)
+    assert idle.state is SearchState.DISABLED
