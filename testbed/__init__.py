@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from testbed.bench.topology import Kind, Topology
     from testbed.bench.transfers import Transfer
     from testbed.capture import Matcher, TracedFrame, match, tcpflow
+    from testbed.devices.capabilities import Host
     from testbed.devices.values import Ending, FdbEntry, Flow, Keepalive, TransferResult, VlanMode
     from testbed.errors import (
         BenchError,
@@ -105,6 +106,7 @@ _HOMES = {
     "Flow": "testbed.devices.values",
     "GilbertElliott": "testbed.link.impair",
     "Hold": "testbed.link.impair",
+    "Host": "testbed.devices.capabilities",
     "IPv4Packet": "testbed.wire",
     "IcmpUnknown": "testbed.wire",
     "Instant": "testbed.timing",
@@ -182,6 +184,7 @@ __all__ = [
     "Flow",
     "GilbertElliott",
     "Hold",
+    "Host",
     "IPv4Packet",
     "IcmpUnknown",
     "Instant",
