@@ -201,9 +201,13 @@ def test_a_sample_of_a_segment_sent_twice_is_not_taken_unless_timestamps_tell():
     sender.ack(1)
     assert sender.rtt.srtt is None
     assert sender.rtt.rto == seconds(2)
-    sender.send()
+    sender.send()  # 1 and 2 again
+    sender.at(5050)
+    sender.ack(2, rtt_sample=milliseconds(4000))  # echoes what was sent before
+    assert sender.rtt.srtt is None
     sender.ack(3, rtt_sample=milliseconds(50))
     assert sender.rtt.srtt == milliseconds(50)
+    assert sender.rtt.backoffs == 0
 
 
 def test_the_restart_window_holds_after_an_idle_rto():

@@ -44,9 +44,8 @@ steps = st.lists(
 
 @given(steps)
 def test_its_totals_are_the_sums_of_its_segments(steps):
-    board, now = Scoreboard(100), 0
-    for what, one, two in steps:
-        now += 1
+    board = Scoreboard(100)
+    for now, (what, one, two) in enumerate(steps):
         low, high = sorted(board.una + int(p * (board.high - board.una)) for p in (one % 1, two))
         if what == "push":
             board.push(board.high + one, Instant(now))

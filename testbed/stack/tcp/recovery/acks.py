@@ -69,21 +69,30 @@ class Acknowledgements(Phases):
         flight: int,
     ) -> None:
         """Round-trip times, by Karn's algorithm, and RACK's view of what arrived."""
+        # Timestamps tell in ticks when what is echoed was sent.
+        echoed = None
+        if rtt_sample is not None:
+            echoed = Instant(now - rtt_sample + self._config.timestamp_tick)
         if gone and all(s.sends == 1 for s in gone):
             self._measure(Duration(now - gone[0].at), now, flight)
-        elif rtt_sample is not None:
+        elif rtt_sample is not None and echoed is not None and self._answers(gone, echoed):
             self._measure(rtt_sample, now, flight)
-        if news and news[-1].sends == 1:
-            self.rtt.note_min(Duration(now - news[-1].at), now)
+        elif news and news[-1].sends == 1:
+            self._measure(Duration(now - news[-1].at), now, flight)
         if self.sack_enabled:
-            # Timestamps tell in ticks when what is echoed was sent.
-            echoed = None
-            if rtt_sample is not None:
-                echoed = Instant(now - rtt_sample + self._config.timestamp_tick)
             for segment in gone:
                 self._rack.delivered(segment, now, echoed)
             for segment in news:
                 self._rack.delivered(segment, now)
+
+    def _answers(self, gone: list[Segment], echoed: Instant) -> bool:
+        """Whether an ACK of resent segments answers what was sent last of them.
+
+        Where its ACK was lost, what was resent is an old duplicate to the receiver, whose answer
+        echoes a timestamp from before (RFC 7323 5.3, R2 comes before R3): the sample would count
+        the wait for the timeout as time on the way, and the next timeout would be longer still.
+        """
+        return bool(gone) and echoed >= max(s.at for s in gone)
 
     def _measure(self, rtt: Duration, now: Instant, flight: int) -> None:
         # RFC 7323 appendix G: ExpectedSamples = ceiling(FlightSize / (SMSS * 2))

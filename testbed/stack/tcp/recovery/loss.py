@@ -89,8 +89,8 @@ class LossRecovery(Acknowledgements):
         """A segment acknowledged ``ack`` and reported ``sack_blocks``, in the order it had them.
 
         The caller has checked that ``ack`` is not above ``highest_sent``. ``rtt_sample`` is RTTM's
-        (RFC 7323 4.1), where timestamps are agreed: used where no segment acknowledged was sent
-        just once. ``pure``: no payload, SYN or FIN. ``window_moved``: the segment changed SND.WND.
+        (RFC 7323 4.1), where timestamps are agreed: used where what is acknowledged was sent more
+        than once. ``pure``: no payload, SYN or FIN. ``window_moved``: the segment changed SND.WND.
         An ``ack`` below ``una`` is looked at for its DSACK only.
         """
         board = self._board
