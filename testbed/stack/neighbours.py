@@ -19,6 +19,9 @@ __all__ = ["FOREVER", "Neighbour", "NeighbourChanged", "NeighbourState", "Neighb
 
 FOREVER: Final = Instant(1 << 62)
 
+_QUEUE_BYTES: Final = 256 << 10
+"""Bytes that wait for one address at most: fragments, of which a datagram may have thousands."""
+
 _IPV4: Final = b"\x08\x00"
 
 
@@ -158,13 +161,29 @@ class Neighbours:
             return
         if self._table.get(entry.address) is not entry:
             self._readmit(entry)
-        # RFC 1122 2.3.2.2: "The link layer SHOULD save (rather than discard) at least one (the
-        # latest) packet of each set of packets destined to the same unresolved IP address".
-        entry.queue.append(packet)
-        if len(entry.queue) > self.config.queue_limit:
-            del entry.queue[0]
+        self.hold(entry, packet)
         if self._alarms.deadline(self._key(entry)) is None:
             self._start(entry, now)
+
+    def hold(self, entry: Neighbour, packet: bytes) -> None:
+        """Queue a packet, and drop the oldest where there are too many.
+
+        RFC 1122 2.3.2.2: "The link layer SHOULD save (rather than discard) at least one (the
+        latest) packet of each set of packets destined to the same unresolved IP address". The
+        fragments of a datagram are one packet here, for one of them alone is worth nothing.
+        """
+        queue = entry.queue
+        queue.append(packet)
+        while len(queue) > 1 and self._too_many(queue):
+            del queue[0]
+            while len(queue) > 1 and _is_later_fragment(queue[0]):
+                del queue[0]
+
+    def _too_many(self, queue: list[bytes]) -> bool:
+        if len(queue) <= self.config.queue_limit:
+            return False
+        datagrams = sum(not _is_later_fragment(each) for each in queue)
+        return datagrams > self.config.queue_limit or sum(map(len, queue)) > _QUEUE_BYTES
 
     def suspect(self, address: IPv4Address, now: Instant) -> None:
         """A transport's doubt (RFC 1122 2.3.2.1 (4)): ask again when the entry is next used."""
@@ -289,3 +308,8 @@ class Neighbours:
 
     def __len__(self) -> int:
         return len(self._table)
+
+
+def _is_later_fragment(packet: bytes) -> bool:
+    """Whether an IP packet is a fragment that begins within its datagram."""
+    return bool(packet[6] & 0x1F or packet[7])

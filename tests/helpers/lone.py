@@ -17,7 +17,7 @@ from testbed.wire import (
     parse_icmpv4,
 )
 
-__all__ = ["A", "B", "GATEWAY", "MAC", "PEER", "Lone", "ip"]
+__all__ = ["GATEWAY", "MAC", "PEER", "A", "B", "Lone", "ip"]
 
 MAC = MacAddr("02:00:00:00:00:01")
 PEER = MacAddr("02:00:00:00:00:02")

@@ -10,7 +10,7 @@ from lone import MAC, PEER, A, B, Lone, ip
 from testbed.stack.config import StackConfig
 from testbed.stack.refusals import Refused
 from testbed.timing import milliseconds, seconds
-from testbed.wire import ArpPacket, MacAddr
+from testbed.wire import ArpPacket, IPv4Packet, MacAddr
 
 BROADCAST = MacAddr.BROADCAST
 
@@ -50,6 +50,25 @@ def test_a_full_queue_keeps_the_latest():
     lone.hear_arp(ArpPacket.reply(PEER, B, MAC, A), dst=MAC)
     data = [frame.payload[28:29] for frame in lone.frames() if frame.ethertype == 0x0800]
     assert data == [b"2", b"3"]
+
+
+def test_fragments_wait_together_and_go_together():
+    lone = Lone(StackConfig.of(arp={"queue_limit": 2}), known=False)
+    for data in (b"1" * 8000, b"2" * 8000, b"3" * 40000):
+        send(lone, data=data)
+    lone.hear_arp(ArpPacket.reply(PEER, B, MAC, A), dst=MAC)
+    data = b"".join(frame.payload[20:] for frame in lone.frames() if frame.ethertype == 0x0800)
+    assert data.count(b"1") == 0
+    assert (data.count(b"2"), data.count(b"3")) == (8000, 40000)
+
+
+def test_a_flood_of_later_fragments_that_wait_is_bounded():
+    lone = Lone(known=False)
+    entry = lone.stack.interface().neighbours.entry(B)
+    piece = IPv4Packet(A, B, 17, bytes(1480), offset=8, mf=True).emit()
+    for _ in range(1000):
+        lone.stack.interface().neighbours.transmit(entry, piece, lone.now)
+    assert sum(map(len, entry.queue)) <= 256 << 10
 
 
 def test_three_requests_a_second_apart_and_then_host_unreachable():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Interface, IPv4Network
+from itertools import pairwise
 
 import pytest
 from lone import MAC, PEER, A, B, Lone, ip
@@ -123,7 +124,7 @@ def test_ephemeral_ports_lie_in_the_dynamic_range_and_do_not_follow_each_other()
     ports = [lone.stack.udp.open(lone.now).port for _ in range(200)]
     assert all(49152 <= port <= 65535 for port in ports)
     assert len(set(ports)) == 200
-    steps = {b - a for a, b in zip(ports, ports[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(ports)}
     assert len(steps) > 150
 
 
