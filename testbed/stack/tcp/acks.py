@@ -7,6 +7,7 @@ from testbed.stack.tcp.guard import Guard
 from testbed.stack.tcp.lifecycle import Lifecycle
 from testbed.stack.tcp.notices import WindowOpened
 from testbed.stack.tcp.output import Output
+from testbed.stack.tcp.pathmtu import PathMtu
 from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.states import Cause, State
 from testbed.stack.tcp.tcb import MODULUS, Tcb, Timer, unwrap
@@ -23,15 +24,17 @@ _FIN_OUT = frozenset({State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})
 class Acks:
     """Moves the send window."""
 
-    __slots__ = ("_config", "_events", "_guard", "_lifecycle", "_output", "_transmit")
+    __slots__ = ("_config", "_events", "_guard", "_lifecycle", "_output", "_pathmtu", "_transmit")
 
     def __init__(
         self,
         lower: Lower,
         transmit: Transmitter,
+        *,
         guard: Guard,
         lifecycle: Lifecycle,
         output: Output,
+        pathmtu: PathMtu,
     ) -> None:
         self._config = lower.config.tcp
         self._events = lower.events
@@ -39,6 +42,7 @@ class Acks:
         self._guard = guard
         self._lifecycle = lifecycle
         self._output = output
+        self._pathmtu = pathmtu
 
     def take(
         self, c: Tcb, segment: TcpSegment, seq: int, stamp: Timestamps | None, now: Instant
@@ -52,6 +56,8 @@ class Acks:
         moved = ack >= una and self.update_window(c, segment, seq, ack, now)
         if c.probing:
             self._settle_probe(c, ack, now)
+        if c.mtu_search is not None:
+            self._pathmtu.heard(c, ack, now)
         blocks = self._blocks(c, segment)
         if ack > una or blocks or c.recovery.flight:
             sample = self._sample(c, stamp, now) if ack > una and stamp is not None else None

@@ -10,6 +10,7 @@ from testbed.stack.tcp.lifecycle import Lifecycle
 from testbed.stack.tcp.notices import ResetReceived, SegmentResent
 from testbed.stack.tcp.output import Output
 from testbed.stack.tcp.owner import Owner
+from testbed.stack.tcp.pathmtu import PathMtu
 from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.states import Cause
 from testbed.stack.tcp.tcb import Tcb, Timer, unwrap
@@ -31,6 +32,7 @@ class Handshake:
         "_keepalive",
         "_lifecycle",
         "_output",
+        "_pathmtu",
         "_transmit",
     )
 
@@ -44,6 +46,7 @@ class Handshake:
         delivery: Delivery,
         factory: Factory,
         keepalive: Keepalive,
+        pathmtu: PathMtu,
     ) -> None:
         self._config = lower.config.tcp
         self._events = lower.events
@@ -53,6 +56,7 @@ class Handshake:
         self._delivery = delivery
         self._factory = factory
         self._keepalive = keepalive
+        self._pathmtu = pathmtu
 
     # Sending SYNs
 
@@ -145,6 +149,7 @@ class Handshake:
             # retransmitted'.
             c.rtt.sample(Duration(now - c.syn_sent_at), now)
         self._factory.start_sending(c, now)
+        self._pathmtu.start(c, now)
         self._lifecycle.move(c, cause, now)
         c.heard_at = now
         self._keepalive.start(c)

@@ -12,6 +12,7 @@ from testbed.stack.tcp.handshake import Handshake
 from testbed.stack.tcp.lifecycle import Lifecycle
 from testbed.stack.tcp.notices import ResetReceived
 from testbed.stack.tcp.output import Output
+from testbed.stack.tcp.pathmtu import PathMtu
 from testbed.stack.tcp.states import Cause, State
 from testbed.stack.tcp.tcb import Tcb, unwrap
 from testbed.stack.tcp.transmit import ACK, FIN, RST, SYN, URG, Transmitter
@@ -35,6 +36,7 @@ class Input:
         "_handshake",
         "_lifecycle",
         "_output",
+        "_pathmtu",
         "_transmit",
     )
 
@@ -49,6 +51,7 @@ class Input:
         acks: Acks,
         delivery: Delivery,
         handshake: Handshake,
+        pathmtu: PathMtu,
     ) -> None:
         self._config = lower.config.tcp
         self._transmit = transmit
@@ -58,6 +61,7 @@ class Input:
         self._acks = acks
         self._delivery = delivery
         self._handshake = handshake
+        self._pathmtu = pathmtu
 
     def segment(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
         """Take one segment in, and send what it calls for."""
@@ -67,6 +71,8 @@ class Input:
         else:
             self._synchronized(c, segment, now)
         if c.state is not State.CLOSED:
+            if c.mtu_search is not None:
+                self._pathmtu.probe(c, now)
             self._output.flush(c, now)
 
     def _synchronized(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:

@@ -53,7 +53,15 @@ class Machine:
         self.guard = of(Guard)(lower, self.transmit)
         self.lifecycle = of(Lifecycle)(lower, self.table, self.transmit)
         self.output = of(Output)(lower, self.transmit)
-        self.acks = of(Acks)(lower, self.transmit, self.guard, self.lifecycle, self.output)
+        self.pathmtu = of(PathMtu)(lower, self.factory, self.output)
+        self.acks = of(Acks)(
+            lower,
+            self.transmit,
+            guard=self.guard,
+            lifecycle=self.lifecycle,
+            output=self.output,
+            pathmtu=self.pathmtu,
+        )
         self.delivery = of(Delivery)(lower, self.transmit, self.lifecycle)
         self.keepalive = of(Keepalive)(lower, self.transmit, self.lifecycle)
         self.handshake = of(Handshake)(
@@ -64,8 +72,8 @@ class Machine:
             delivery=self.delivery,
             factory=self.factory,
             keepalive=self.keepalive,
+            pathmtu=self.pathmtu,
         )
-        self.pathmtu = of(PathMtu)(lower, self.factory, self.output)
         self.input = of(Input)(
             lower,
             self.transmit,
@@ -75,6 +83,7 @@ class Machine:
             acks=self.acks,
             delivery=self.delivery,
             handshake=self.handshake,
+            pathmtu=self.pathmtu,
         )
         self.timers = of(Timers)(
             lower,

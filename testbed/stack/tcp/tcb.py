@@ -16,6 +16,7 @@ from testbed.stack.refusals import Refused
 from testbed.stack.tcp.congestion import CongestionControl
 from testbed.stack.tcp.options import SocketOptions
 from testbed.stack.tcp.override import Override
+from testbed.stack.tcp.probing import Probing
 from testbed.stack.tcp.receivebuffer import ReceiveBuffer
 from testbed.stack.tcp.recovery import LossRecovery
 from testbed.stack.tcp.rtt import RttEstimator
@@ -182,7 +183,7 @@ class Tcb:
         self.told_mss = 0
         self.link_limit = 0  # what a PMTU search found, 0: none
         self.sack_on = False
-        self.mtu_search: object | None = None
+        self.mtu_search: Probing | None = None
         self.override: Override | None = None
 
     def _clear_receiving(self, now: Instant) -> None:
