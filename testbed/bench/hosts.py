@@ -21,12 +21,17 @@ from testbed.labs.stackdevice import StackDevice, take_ports
 from testbed.report import NoteRecord
 from testbed.stack.config import StackConfig
 from testbed.stack.events import Event, PacketDropped
+from testbed.stack.tcp.snapshot import TcpSnapshot
 from testbed.stack.variants import Defect
+from testbed.timing import format_duration
 
 __all__ = ["NIC_INTERFACE", "PlanHosts"]
 
 NIC_INTERFACE = "eth0"
 """What a Python stack on a NIC calls its interface."""
+
+SHOWN = 20
+"""Connections of one stack whose end a report shows."""
 
 TOLD = 300
 """Events of one stack that a report shows."""
@@ -115,7 +120,11 @@ class PlanHosts(Roles):
         return {role: device.host for role, device in self._stacks.items()}
 
     def end_hosts(self) -> None:
-        """Stop the Python stacks and give their ports back."""
+        """Stop the Python stacks and give their ports back; the report tells how they ended."""
+        for role, device in self._stacks.items():
+            for connection in device.host.stack.tcp.connections[:SHOWN]:
+                text = f"{role}: in the end {_picture(connection.snapshot())}"
+                self.notes.append(NoteRecord(at=self.loop.wall_now(), text=text))
         self._ending.close()
 
     def _stack_on(self, role: str, config: StackConfig, seed: int) -> StackHost:
@@ -153,6 +162,18 @@ class PlanHosts(Roles):
         if isinstance(to, str) and to in dict(self.topology.nodes):
             return self.bring_up_network()[to].ip
         return IPv4Address(to)
+
+
+def _picture(told: TcpSnapshot) -> str:
+    """A connection in one line, for the report."""
+    (here, port), (there, remote) = told.local, told.remote
+    resent = "".join(f" {each.reason.name}" for each in told.retransmissions[-10:])
+    return (
+        f"{here}:{port}-{there}:{remote} {told.state}, SND.UNA {told.snd_una} NXT {told.snd_nxt} "
+        f"WND {told.snd_wnd}, RCV.NXT {told.rcv_nxt} WND {told.rcv_wnd}, cwnd {told.cwnd} ssthresh "
+        f"{told.ssthresh}, RTO {format_duration(told.rto)}, {told.flight} bytes in flight, "
+        f"{told.retransmission_count} resent{f' ({resent.strip()})' if resent else ''}"
+    )
 
 
 def _words(event: Event) -> str:

@@ -12,6 +12,7 @@ from testbed.hosts.pump import StackPump, StackWire
 from testbed.hosts.stack_sockets import SOON, StackConnection, StackListener, StackUdp
 from testbed.hosts.way import ImpairedWay
 from testbed.stack.refusals import Refused
+from testbed.stack.sockets import SocketApi
 from testbed.stack.stack import Stack
 from testbed.stack.tcp.options import SocketOptions
 from testbed.stack.tcp.states import State
@@ -45,6 +46,8 @@ class StackHost(StackPump):
         self.stack = stack
         self.resolve = resolve
         """The address of a role of the plan's topology; addresses are taken as they are."""
+        self.sockets = SocketApi(stack, self.now, self.run_until)
+        """Sockets with BSD semantics and Linux's errors over the same stack."""
 
     @property
     def wire(self) -> StackWire:
