@@ -169,7 +169,9 @@ class PathMtuCache:
         length = original_length or current
         if length >= current:
             length -= header_length
-        smaller = (each for each in self._config.plateaus if each < min(length, current))
+        # Not below the estimate, but below the packet: of a window full of packets each one draws
+        # its complaint, and those that come after the first say nothing new.
+        smaller = (each for each in self._config.plateaus if each < length)
         return max(smaller, default=_LEAST)
 
     def _raise(self, destination: IPv4Address, entry: _Entry, link_mtu: int, now: Instant) -> int:

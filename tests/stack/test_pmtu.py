@@ -156,3 +156,8 @@ def test_what_changed_of_late_is_kept_longest():
     assert cache.mtu(OTHER, 1500, T0) == 1500
     cache.clear()
     assert len(cache) == 0
+
+
+def test_a_window_full_of_complaints_counts_once(cache):
+    assert [cache.frag_needed(PEER, 0, 1500, 1500, T0) for _ in range(5)] == [1006, *[None] * 4]
+    assert cache.mtu(PEER, 1500, T0) == 1006

@@ -286,3 +286,14 @@ def test_nonsense_never_raises_and_the_books_balance(policy, fragments):
         assert 0 <= reassembler.held_bytes <= 3000
     reassembler.expire(Instant(seconds(61)))
     assert (reassembler.held_bytes, reassembler.held_datagrams) == (0, 0)
+
+
+def test_what_is_held_is_counted_with_its_keeping():
+    reassembler, events = make()
+    counts = []
+    for at, size in ((0, 16), (32, 8), (8, 16)):
+        feed(reassembler, [piece(at, bytes(size))])
+        counts.append(reassembler.held_bytes)
+    assert counts == [16 + 128, 24 + 256, 32 + 384]
+    (overlap,) = events.of(FragmentsOverlapped)
+    assert (overlap.source, overlap.ident, overlap.offset, overlap.length) == (SRC, 77, 8, 16)
