@@ -43,3 +43,14 @@ class Answers:
         """Let DHCP servers on this stack answer."""
         self.dns = True
         """Let DNS servers on this stack answer."""
+
+    def follow(self, old: StackConfig, new: StackConfig) -> None:
+        """Take over the settings that differ between two; the others stay as they are flipped."""
+        if old.arp.answer != new.arp.answer:
+            self.arp = new.arp.answer
+        if old.icmp.answer_echo != new.icmp.answer_echo:
+            self.echo = new.icmp.answer_echo
+        if old.icmp.answer_timestamp != new.icmp.answer_timestamp:
+            self.timestamp = new.icmp.answer_timestamp
+        if old.icmp.send_errors != new.icmp.send_errors:
+            self.icmp_errors = new.icmp.send_errors

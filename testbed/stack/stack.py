@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Final
 
@@ -28,7 +29,7 @@ from testbed.stack.icmp import IcmpLayer
 from testbed.stack.icmp_errors import ErrorReporter
 from testbed.stack.interface import Interface
 from testbed.stack.ip import Arrival, IpLayer
-from testbed.stack.lower import IcmpError
+from testbed.stack.lower import IcmpError, NoRoute
 from testbed.stack.memberships import Memberships
 from testbed.stack.nat import Nat, NatConfig
 from testbed.stack.output import Answers, Outgoing
@@ -81,8 +82,7 @@ class Stack:
         self.udp = core.variants.of(UdpLayer)(core, self.ip, self.groups)
         self.tcp = core.variants.of(TcpLayer)(self.ip)
         self.ip.register(IpProtocol.TCP, self.tcp)
-        if self.config.ip.forwarding:
-            self.ip.onward = core.variants.of(Router)(core, self.ip, self.reporter)
+        self._set_forwarding()
         self.discovery = core.variants.of(Discovery)(core, self.ip, self.icmp)
         self.pmtu: PathMtuCache = self._egress.pmtu
         self._egress.too_large = self._too_large
@@ -211,12 +211,20 @@ class Stack:
             lambda each: each.network == network and (via is None or each.via == via)
         )
 
-    def set_mtu(self, interface: str, mtu: int, now: Instant) -> None:  # noqa: ARG002
-        """Change an interface's MTU; transports find out by the next packet."""
+    def set_mtu(self, interface: str, mtu: int, now: Instant) -> None:
+        """Change an interface's MTU; connections that leave by it take to a smaller one at once."""
         if not 68 <= mtu <= 65535:
             raise PlanError(f"{interface}: MTU {mtu}, expected 68 to 65535")
-        self.interface(interface).mtu = mtu
+        link = self.interface(interface)
+        smaller = mtu < link.mtu
+        link.mtu = mtu
         self.routes.generation += 1
+        if not smaller:
+            return
+        for peer in {each.remote[0] for each in self.tcp.connections}:
+            with suppress(NoRoute):
+                if self._egress.resolve(peer, None, now).interface is link:
+                    self.ip.path_mtu_changed(peer, mtu, now)
 
     def set_link(self, interface: str, up: bool, now: Instant) -> None:
         """The cable was pulled, or put back: neighbours are forgotten, routes pass it over.
@@ -341,13 +349,24 @@ class Stack:
     def reconfigure(self, config: StackConfig) -> None:
         """Go on with other settings, where a part reads them as it goes: limits, times, switches.
 
-        What was made with the old ones, such as connections and defects, keeps them.
+        What was made with the old ones, such as connections, NAT and defects, keeps them. Switches
+        in ``answers`` follow where their setting changes.
         """
+        self.answers.follow(self.config, config)
         self.config = self.core.config = config
         self.ip.config = config
         self.udp.config = config.udp
         for link in self._interfaces.values():
             link.neighbours.config = config.arp
+        if not isinstance(self.ip.onward, NatRouter):
+            self._set_forwarding()
+
+    def _set_forwarding(self) -> None:
+        """Pass packets on, or not, as the settings have it."""
+        if self.config.ip.forwarding:
+            self.ip.onward = self.core.variants.of(Router)(self.core, self.ip, self.reporter)
+        else:
+            self.ip.onward = None
 
     def snapshot(self, now: Instant) -> StackSnapshot:
         """Everything about the stack, as it is now."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
@@ -302,6 +304,96 @@ def test_a_host_finds_its_router_and_loses_it_when_it_says_goodbye():
     advertiser.stop(net.now)
     net.run(milliseconds(100))
     assert [r for r in net.h1.routes if r.origin == "advertised"] == []
+
+
+# Settings that change
+
+
+def test_settings_change_while_it_runs_and_flipped_switches_stay():
+    net = Triangle()
+    net.router.answers.echo = False
+    net.router.reconfigure(net.router.config.with_(ip={"forwarding": False}))
+    client, server = net.h1.udp.open(net.now), net.h2.udp.open(net.now, port=7)
+    client.send(b"x", net.now, to=(ip("10.2.0.2"), 7))
+    net.run(seconds(1))
+    assert not server.readable
+    assert not net.router.answers.echo
+    net.router.reconfigure(
+        net.router.config.with_(ip={"forwarding": True}, icmp={"send_errors": False})
+    )
+    assert not net.router.answers.icmp_errors
+    client.send(b"x", net.now, to=(ip("10.2.0.2"), 7))
+    net.run(seconds(1))
+    assert server.readable
+
+
+def test_a_link_of_its_own_that_shrinks_lets_a_transfer_go_on():
+    net = Triangle()
+    listener = net.h2.tcp.listen(80, net.now)
+    connection = net.h1.tcp.connect((ip("10.2.0.2"), 80), net.now)
+    assert net.run_until(lambda: listener.readable)
+    server = listener.accept(net.now)
+    connection.send(bytes(5000), net.now)
+    net.run(seconds(1))
+    net.h1.set_mtu("eth0", 600, net.now)
+    connection.send(bytes(5000), net.now)
+    net.run(seconds(2))
+    assert len(server.receive(1 << 20, net.now)) == 10000
+    assert max(p.total_length for p in net.packets(net.h1)[-9:]) <= 600
+    assert connection.snapshot().retransmission_count == 0
+
+
+def test_tcp_to_oneself_works_and_leaves_nothing_on_the_wire():
+    net = Triangle()
+    listener = net.h1.tcp.listen(80, net.now)
+    connection = net.h1.tcp.connect((ip("127.0.0.1"), 80), net.now)
+    assert net.run_until(lambda: listener.readable, seconds(1))
+    server = listener.accept(net.now)
+    connection.send(bytes(100_000), net.now)
+    got = 0
+
+    def all_came() -> bool:
+        nonlocal got
+        got += len(server.receive(1 << 20, net.now) or b"")
+        return got == 100_000
+
+    assert net.run_until(all_came, seconds(1))
+    assert net.sent(net.h1) == []
+
+
+# Tshark
+
+
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
+def test_tshark_finds_nothing_wrong_with_what_is_sent(tmp_path):
+    net, _ = translated()
+    net.router.discovery.advertise("e1", net.now)
+    net.h1.discovery.discover("eth0", net.now)
+    server = net.h2.udp.open(net.now, port=7)
+    client = net.h1.udp.open(net.now)
+    client.join(ip("239.1.2.3"), None, net.now)
+    for size in (0, 1, 1472, 5000):
+        client.send(bytes(size), net.now, to=(ip("10.2.0.2"), 7))
+    client.send(b"", net.now, to=(ip("10.2.0.2"), 9))
+    client.send(b"", net.now, to=(ip("192.0.2.1"), 9))
+    client.ttl = 1
+    client.send(b"", net.now, to=(ip("10.2.0.2"), 7))
+    ping = net.h1.icmp.open(net.now)
+    ping.send(ip("10.2.0.2"), net.now, data=bytes(3001))
+    net.run(seconds(2))
+    client.leave(ip("239.1.2.3"), None, net.now)
+    net.run(seconds(30))
+    assert server.waiting == 4
+    for node in (net.h1, net.router, net.h2):
+        path = tmp_path / f"{node.name}.pcapng"
+        net.write_pcapng(path, node)
+        checks = [f"-o{p}.check_checksum:TRUE" for p in ("ip", "udp", "tcp")]
+        wrong = "_ws.malformed || _ws.expert.severity >= 6291456" + "".join(
+            f" || {name}.checksum.status == 0" for name in ("ip", "udp", "icmp", "igmp")
+        )
+        argv = ["tshark", "-r", str(path), *checks, "-Y", wrong, "-V"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout == ""
 
 
 # Snapshot

@@ -260,7 +260,7 @@ class StackDevice(StackServices):
             self._host.close()
             self._host = None
         else:
-            self._host.stack.core.config = config
+            self._host.stack.reconfigure(config)
 
     def _make(self) -> StackHost:
         stack = Stack(self._config, seed=self._seed, name=self.name)
