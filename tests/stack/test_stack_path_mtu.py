@@ -9,7 +9,7 @@ import pytest
 from pair import Net
 
 from testbed.stack.config import StackConfig
-from testbed.stack.forwarding import Forwarder, Refuse
+from testbed.stack.forwarding import Drop, Forwarder, Refuse
 from testbed.stack.refusals import Refused
 from testbed.stack.stack import Stack
 from testbed.stack.variants import Defect
@@ -194,3 +194,29 @@ def test_the_largest_datagram_crosses_and_one_byte_more_is_refused():
     assert len(server.receive().payload) == 65507
     with pytest.raises(Refused, match="EMSGSIZE"):
         socket.send(bytes(65508), net.now, to=(net.far, 7))
+
+
+class SaysNothing:
+    """A router, or a firewall behind it, that keeps frag neededs to itself."""
+
+    __slots__ = ()
+
+    def _fit(self, packet, mtu):
+        verdict = super()._fit(packet, mtu)
+        return Drop("too large, in silence") if isinstance(verdict, Refuse) else verdict
+
+
+HOLE = Defect("black hole", "PM-06", "ICMP filtered on the way", {Forwarder: SaysNothing})
+
+
+@pytest.mark.parametrize(
+    ("narrow", "within"), [(1492, 5), (1400, 5), (1280, 5), (1000, 20), (576, 20)]
+)
+def test_tcp_gets_through_a_black_hole_by_probing(narrow, within):
+    net = Chain(1500, narrow, 1500, defects=(HOLE,))
+    start = net.now
+    assert transfer(net, 200_000)
+    assert net.complaints() == []
+    assert net.now - start < seconds(within)
+    through = [len(f) - 14 for f in net.frames(net.nodes[1]) if f[12:14] == b"\x08\x00"]
+    assert narrow - 8 < max(through) <= narrow, "the search ends at what the path carries"
