@@ -64,7 +64,7 @@ class DnsCache:
         known = self._known.get((name, kind))
         if known is None or not self.fresh(known.expires, now):
             return ()
-        left = int((known.expires - now) // 1_000_000_000)
+        left = max(0, (known.expires - now) // 1_000_000_000)
         return tuple(replace(record, ttl=left) for record in known.records)
 
     def fresh(self, expires: Instant, now: Instant) -> bool:
