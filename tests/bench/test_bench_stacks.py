@@ -1,0 +1,120 @@
+"""Python stacks on a bench: on its NICs, in the place of its hosts, and gone when a plan ends."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.root
+
+BENCH = """\
+bench: stacks
+lab: virtual
+controller:
+  nics: {a: {}, b: {}}
+hosts:
+  h1: {platform: linux_host, ports: [eth1]}
+devices:
+  r1: {platform: frr, ports: [eth1, eth2]}
+cables:
+  - [controller:a, h1:eth1]
+  - [controller:b, r1:eth1]
+"""
+
+PLANS = """
+from testbed import SocketOptions, StackConfig, State, defects
+
+PAIR = pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
+
+@PAIR
+@pytest.mark.behaviour("TC-02")
+@drill("no defect", faults.python_stack(), caught="never")
+@drill(
+    "permits SACK unasked",
+    faults.python_stack(defects.tcp.SACK_UNASKED),
+    caught="permits SACK",
+)
+def test_pair(bench: Bench) -> None:
+    peer = bench.host("peer", StackConfig.of(tcp={"sack": False}))
+    dut = bench.host("dut")
+    with bench.capture() as seen:
+        dut.tcp_serve(5000, send=5000, seed=1)
+        made = peer.connect("dut", 5000)
+        assert len(made.receive(5000)) == 5000
+        made.close()
+        assert dut.tcp_result("server", 5000, within=seconds(3))[1].error is None
+        seen.settle()
+    if seen.at("peer--dut").all(match.tcp(src_port=5000, sack_permitted=True)):
+        raise ExpectationFailed("a segment permits SACK")
+    seen.at("peer--dut").expect_none(match.tcp(has="RST"))
+    for client, server in (("peer", "dut"), ("dut", "peer")):
+        bench.transfer(client, server, port=5001, up=3000, down=4000).expect_intact(within=seconds(3))
+    bench.log(f"dut is {dut.platform}, {dut.name}")
+
+@pytest.mark.topology(Topology.chain("peer:nic", "r:router"))
+def test_behind_a_router(bench: Bench) -> None:
+    peer = bench.host("peer", StackConfig())
+    router = bench.bring_up_network()["r"]
+    neighbours = peer.stack.interface("eth0").neighbours
+    with bench.capture() as seen:
+        assert peer.udp().send(b"closed", "r", 9) is None
+        bench.wait_until(lambda: neighbours.get(router.ip, peer.now()) is not None, seconds(1))
+        seen.settle()
+    assert neighbours.get(router.ip, peer.now()) == router.mac
+    seen.at("peer--r").expect(match.icmpv4(type=3))
+
+@PAIR
+def test_mistakes(bench: Bench) -> None:
+    with pytest.raises(PlanError, match="dut is a host in this topology, not a nic"):
+        bench.host("dut", StackConfig())
+    with pytest.raises(PlanError, match="peer is a nic in this topology, not a host"):
+        bench.host("peer")
+    bench.host("peer", StackConfig())
+    with pytest.raises(PlanError, match="peer has a Python stack already"):
+        bench.host("peer", StackConfig())
+    with pytest.raises(PlanError, match="before its network is up"):
+        bench.stand_in("dut")
+
+@PAIR
+def test_the_kernel_is_itself_again(bench: Bench) -> None:
+    bench.bring_up_network()
+    shown = bench.host("dut").execute("ip -4 addr show dev eth1; ethtool -k eth1")
+    assert bench.host("dut").platform == "linux_host"
+    assert "198.18." in shown
+"""
+
+
+@pytest.fixture(scope="module")
+def stacks(sandbox):
+    sandbox.write("stacks.yaml", BENCH)
+    return sandbox, sandbox.plan("test_stacks", PLANS)
+
+
+def test_plans_have_stacks_on_nics(stacks):
+    place, plan = stacks
+    done = place.testbed("run", "--bench=stacks.yaml", "--no-prove", "--artifacts=good", plan)
+    assert done.code == 0, done.text
+    (pair,) = [r for name, r in place.plans("good").items() if "test_pair" in name]
+    told = [note.text for note in pair.notes]
+    assert "dut is linux_host, h1" in told
+    assert any(text.startswith("peer: StateChanged") and "ESTABLISHED" in text for text in told)
+    assert any(text.startswith("peer: in the end") for text in told)
+
+
+def test_plans_run_on_python_stacks_in_the_place_of_hosts(stacks):
+    place, plan = stacks
+    done = place.testbed(
+        "run", "--bench=stacks.yaml", "--no-prove", "--python-hosts", "--artifacts=py",
+        "-k", "pair or router", plan,
+    )  # fmt: skip
+    assert done.code == 0, done.text
+    (pair,) = [r for name, r in place.plans("py").items() if "test_pair" in name]
+    assert "dut is python_stack, h1" in [note.text for note in pair.notes]
+
+
+def test_drills_put_defective_stacks_in_the_place_of_hosts(stacks):
+    place, plan = stacks
+    done = place.testbed("drill", "--bench=stacks.yaml", "--artifacts=drills", "-k", "pair", plan)
+    assert done.code == 1, done.text
+    verdicts = {name: r.verdict for name, r in place.plans("drills").items()}
+    assert sorted(verdicts.values()) == ["drill-caught", "drill-missed"], done.text
+    assert "not put back" not in done
