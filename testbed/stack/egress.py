@@ -178,13 +178,13 @@ class Egress:
 
     # Sending
 
-    def send(self, packet: IPv4Packet, way: Exit, now: Instant) -> None:
-        """Send one packet, in fragments where it must be and may be."""
+    def send(self, packet: IPv4Packet, way: Exit, now: Instant, *, loop: bool = True) -> None:
+        """Send one packet, in fragments where it must be and may be; ``loop`` is for groups."""
         link, entry = way.interface, way.neighbour
         if link is None or entry is None:
             self.to_self(packet, now)
             return
-        if packet.dst.is_multicast and packet.dst in link.groups:
+        if loop and packet.dst.is_multicast and packet.dst in link.groups:
             self.to_self(packet, now)  # RFC 1112 6.1: members on the sending host hear it too
         for piece in self.fitting(packet, way.mtu, now):
             link.neighbours.transmit(entry, piece.emit(), now)

@@ -255,7 +255,7 @@ class IcmpLayer:
         except WireError:
             self._core.drop("icmp", "quotes no packet", now)
             return None
-        if int(quoted.src) not in self._ip.egress.local:
+        if not self._ip.is_local(quoted.src):
             self._core.drop("icmp", "quotes a packet that is not ours", now)
             return None
         return quoted

@@ -72,7 +72,7 @@ class ErrorReporter:
 
         So a traceroute lists the interfaces that packets come in by, as routers have always had it.
         """
-        if int(packet.dst) in self._ip.egress.local:
+        if int(packet.dst) in self._ip.egress.local or packet.dst.is_loopback:
             return packet.dst
         link = self._ip.arrival.interface
         return link.source_for(packet.src) if link is not None else None
@@ -90,7 +90,9 @@ class ErrorReporter:
         if packet.dst.is_multicast or self._ip.is_broadcast(packet.dst):
             return False
         first = int(packet.src) >> 24
-        return 0 < first < 224 and first != 127 and not self._ip.is_broadcast(packet.src)
+        if first == 127 and self._ip.arrival.interface is not None:
+            return False  # from the stack to itself is another matter: its sockets must hear
+        return 0 < first < 224 and not self._ip.is_broadcast(packet.src)
 
     def quote(self, packet: IPv4Packet) -> bytes:
         """The start of ``packet``: its header and 8 bytes at least."""

@@ -182,6 +182,8 @@ class UdpLayer:
         socket = self._sender(error)
         if socket is None:
             return False
+        if socket.remote is not None and (socket.df or socket.discover):
+            socket.error = Refused("EMSGSIZE", "a router on the way has a smaller MTU")
         if socket.on_error is not None:
             socket.on_error(socket, error, now)
         return True
@@ -207,6 +209,8 @@ class UdpLayer:
     ) -> None:
         """Send a datagram; raises Refused."""
         address, port = to
+        if not port:
+            raise Refused("EINVAL", "nobody has port 0")
         if len(payload) > _LARGEST:
             raise Refused("EMSGSIZE", f"{len(payload)} bytes, {_LARGEST} at most")
         if self._ip.is_broadcast(address) and not socket.broadcast:
@@ -222,12 +226,30 @@ class UdpLayer:
             path = self._ip.path(address, source, interface=interface, now=now)
         except NoRoute as error:
             raise Refused("ENETUNREACH", str(error)) from None
-        size = 28 + len(payload)
-        if df and size > (mtu := path.mtu(now)):
+        size, mtu = 28 + len(payload), path.mtu(now)
+        if df and size > mtu:
             raise Refused("EMSGSIZE", f"a packet of {size} bytes with DF, path MTU {mtu}")
+        if socket.discover:
+            df = size <= mtu
         checksum = None if self.config.checksum else 0
         data = UdpDatagram(socket.port, port, payload).emit(path.source, address, checksum=checksum)
-        path.send(data, IpProtocol.UDP, now, ttl=ttl, tos=socket.tos, df=df)
+        if address.is_multicast or (socket.discover and not df):
+            packet = IPv4Packet(
+                path.source,
+                address,
+                IpProtocol.UDP,
+                data,
+                self._core.config.ip.ttl if ttl is None else ttl,
+                df=df,
+                tos=socket.tos,
+            )
+            way = self._ip.egress.resolve(address, path.source, now, interface)
+            way.mtu = min(way.mtu, mtu)
+            self._ip.egress.send(
+                self._ip.egress.stamp(packet), way, now, loop=socket.multicast_loop
+            )
+        else:
+            path.send(data, IpProtocol.UDP, now, ttl=ttl, tos=socket.tos, df=df)
 
     def connect(self, socket: UdpSocket, to: Endpoint, now: Instant) -> None:
         """Settle the source address and the peer; raises Refused."""

@@ -79,6 +79,7 @@ class UdpSocket:
         "broadcast",
         "closed",
         "df",
+        "discover",
         "dropped",
         "error",
         "interface",
@@ -118,6 +119,9 @@ class UdpSocket:
         """Others that say so too may have the same port: for groups and broadcasts."""
         self.df = False
         """Set DF, and refuse what is larger than the path MTU."""
+        self.discover = False
+        """Set DF on what fits the path MTU, and cut the rest to it here (Linux's
+        IP_PMTUDISC_WANT)."""
         self.ttl: int | None = None
         self.tos = 0
         self.multicast_ttl = 1

@@ -293,6 +293,54 @@ def test_a_group_is_sent_to_with_ttl_1_and_members_on_the_host_hear_it():
     assert member.receive().payload == b"x"
 
 
+def test_on_loopback_a_closed_port_refuses_and_nothing_of_it_gets_out():
+    lone = Lone()
+    for to in ("127.0.0.1", "127.1.2.3", "10.0.0.1"):
+        socket = lone.stack.udp.open(lone.now)
+        socket.connect(ip(to), 9, lone.now)
+        socket.send(b"x", lone.now)
+        lone.wait(0)
+        assert socket.take_error().errno_name == "ECONNREFUSED", to
+    bound = lone.stack.udp.open(lone.now, ip("127.0.0.1"))
+    with refused("ENETUNREACH"):
+        bound.send(b"x", lone.now, to=(B, 9))
+    with refused("EINVAL"):
+        bound.send(b"x", lone.now, to=(ip("127.0.0.1"), 0))
+    assert lone.frames() == []
+
+
+def test_without_loop_members_on_the_host_do_not_hear_what_is_sent_to_their_group():
+    lone = Lone()
+    group = ip("239.129.2.3")
+    member = lone.stack.udp.open(lone.now, port=7)
+    member.join(group, "eth0", lone.now)
+    lone.frames()
+    member.multicast_loop = False
+    member.send(b"x", lone.now, to=(group, 7))
+    lone.wait(0)
+    assert len(lone.frames()) == 1
+    assert not member.readable
+
+
+def test_discovery_sets_df_on_what_fits_and_cuts_the_rest_to_the_path_mtu():
+    lone = Lone()
+    socket = lone.stack.udp.open(lone.now)
+    socket.connect(B, 9, lone.now)
+    socket.discover = True
+    socket.send(bytes(1400), lone.now)
+    (packet,) = lone.packets()
+    assert packet.df
+    error = DestinationUnreachable(4, packet.emit()[:28], 1000).emit()
+    lone.hear(IPv4Packet(ip("203.0.113.1"), A, 1, error))
+    assert socket.take_error().errno_name == "EMSGSIZE"
+    socket.send(bytes(1400), lone.now)
+    pieces = lone.packets()
+    assert [(piece.total_length, piece.df) for piece in pieces] == [(996, False), (452, False)]
+    assert pieces[0].ident == pieces[1].ident
+    socket.send(bytes(900), lone.now)
+    assert lone.packets()[0].df
+
+
 def test_a_socket_of_one_interface_leaves_by_it_and_hears_only_it():
     lone = Lone()
     lone.stack.add_interface("eth1", mac=MacAddr("02:00:00:00:01:01"))
