@@ -118,6 +118,9 @@ class Egress:
         if number in self.local or number >> 24 == _LOOPBACK:
             own = destination if number in self.local else _LOCALHOST
             return Exit(None, None, destination, source or own)
+        if source is not None and int(source) >> 24 == _LOOPBACK:
+            # RFC 1122 3.2.1.3 (g): "Addresses of this form MUST NOT appear outside a host."
+            raise NoRoute(f"{source} is of this host alone")
         if (number >> 28 == 15 and number != _LIMITED_BROADCAST) or not number:
             raise NoRoute(f"{destination} is no address to send to")
         if number == _LIMITED_BROADCAST or number in self.broadcasts or destination.is_multicast:
