@@ -307,3 +307,20 @@ def test_history_is_bounded():
         sender.send()
     assert sender.recovery.retransmissions == 400
     assert len(sender.recovery.history) == 256
+
+
+def test_a_report_of_what_was_sent_once_is_a_sample_and_ends_the_back_off():
+    sender = Rig(unsent=30, tlp=False, frto=False)
+    sender.send()
+    for _ in range(5):
+        sender.fire()
+        sender.send()
+    assert sender.rtt.backoffs == 5
+    sender.ack(10)  # no timestamps: Karn's algorithm takes no sample
+    assert len(sender.send()) == 2
+    assert sender.recovery.next_deadline() == sender.now + seconds(32)
+    sender.at(40_000)
+    sender.ack(10, (11, 12))
+    assert sender.rtt.backoffs == 0
+    assert sender.rtt.latest is not None
+    assert sender.recovery.next_deadline() <= sender.now + sender.rtt.rto

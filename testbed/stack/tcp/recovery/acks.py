@@ -78,7 +78,11 @@ class Acknowledgements(Phases):
         elif rtt_sample is not None and echoed is not None and self._answers(gone, echoed):
             self._measure(rtt_sample, now, flight)
         elif news and news[-1].sends == 1:
+            backed_off = self.rtt.backoffs
             self._measure(Duration(now - news[-1].at), now, flight)
+            if backed_off and self._rto_at is not None:
+                # The doublings are over, so the timer need not run out its backed-off time.
+                self._rto_at = min(self._rto_at, Instant(now + self.rtt.rto))
         if self.sack_enabled:
             for segment in gone:
                 self._rack.delivered(segment, now, echoed)
@@ -112,11 +116,11 @@ class Acknowledgements(Phases):
                 return
             self._restart_rto(now)
             return
-        if self.phase is Phase.TIMEOUT and una >= self._recover:
-            self._leave(now)
         self.congestion.on_ack(
             acked, now, self.rtt.srtt, flight, limited=before >= self._full_until
         )
+        if self.phase is Phase.TIMEOUT and una >= self._recover:
+            self._leave(now)
         self._restart_rto(now)
 
     def _on_partial_ack(self, acked: int, now: Instant) -> None:
