@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -27,6 +28,7 @@ from testbed.link.impair import (
     MtuHole,
     RateLimit,
     Reorder,
+    Stage,
 )
 from testbed.stack.config import StackConfig
 from testbed.stack.refusals import Refused
@@ -157,11 +159,17 @@ def config_of(luck: random.Random, story: list[str]) -> StackConfig:
 
 def spoil(pair: Pair, line: Line, luck: random.Random, story: list[str], name: str) -> None:
     """Put a random choice of faults on one direction."""
-    add = line.impair.add
 
     def tell(text: str) -> None:
         story.append(f"{name} {text}")
 
+    _spoil_frames(line.impair.add, luck, tell)
+    _spoil_times(pair, line.impair.add, luck, tell)
+
+
+def _spoil_frames(
+    add: Callable[[Stage], None], luck: random.Random, tell: Callable[[str], None]
+) -> None:
     if luck.random() < 0.5:
         loss = luck.choice((0.01, 0.05, 0.1, 0.2))
         add(Drop(Chance(loss, luck.getrandbits(32))))
@@ -179,6 +187,11 @@ def spoil(pair: Pair, line: Line, luck: random.Random, story: list[str], name: s
     if luck.random() < 0.3:
         add(Corrupt(Chance(0.05, luck.getrandbits(32), matching=is_ip), seed=luck.getrandbits(32)))
         tell("corruption")
+
+
+def _spoil_times(
+    pair: Pair, add: Callable[[Stage], None], luck: random.Random, tell: Callable[[str], None]
+) -> None:
     if luck.random() < 0.2:
         jitter = milliseconds(luck.choice((1, 10, 50)))
         add(Delay(milliseconds(1), jitter, seed=luck.getrandbits(32)))
@@ -292,12 +305,12 @@ def main(first: int, count: int) -> int:
         outcomes = list(pool.map(_one, range(first, first + count), chunksize=8))
     failed = [outcome for outcome in outcomes if outcome.fault]
     for outcome in failed:
-        print(outcome)
+        sys.stdout.write(f"{outcome}\n")
     slowest = max(outcomes, key=lambda outcome: outcome.wall)
-    print(
+    sys.stdout.write(
         f"{count} seeds from {first}: {len(failed)} failed, "
         f"{sum(outcome.frames for outcome in outcomes)} frames in "
-        f"{time.perf_counter() - began:.1f} s; slowest {slowest}"
+        f"{time.perf_counter() - began:.1f} s; slowest {slowest}\n"
     )
     return 1 if failed else 0
 

@@ -146,14 +146,12 @@ class DatagramSocket(Socket):
     ) -> tuple[bytes, Address]:
         """The next datagram's first ``size`` bytes, and who sent it. EAGAIN, ECONNREFUSED."""
         self._check()
-        if flags & c.MSG_OOB:
-            raise failure("EOPNOTSUPP", "no urgent data here")
         self._wait_read(self._ready, within, flags)
         self._check()
         self._raise_error()
         datagram = self._next(peek=bool(flags & c.MSG_PEEK))
         if datagram is None:
-            if self.shut_read:
+            if self.shut_read and self._blocking and not flags & c.MSG_DONTWAIT:
                 return b"", (str(ANY), 0)
             raise failure("EAGAIN", "nothing came")
         return datagram.payload[:size], (str(datagram.source), datagram.source_port)

@@ -21,6 +21,8 @@ __all__ = ["OPENING", "OpeningStream", "Phase"]
 
 OPENING: Final = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
 """States of a handshake under way."""
+_NO_PEER: Final = frozenset({State.SYN_SENT, State.CLOSED, State.TIME_WAIT})
+"""States in which Linux tells no peer: it keeps TIME-WAIT apart from the socket."""
 _LOOPBACK: Final = IPv4Address("127.0.0.1")
 
 
@@ -117,7 +119,7 @@ class OpeningStream(Socket, ABC):
         """The peer's address and port; ENOTCONN without a connection."""
         self._check()
         connection = self.connection
-        if connection is None or connection.state in {State.SYN_SENT, State.CLOSED}:
+        if connection is None or connection.state in _NO_PEER:
             raise failure("ENOTCONN")
         return str(connection.remote[0]), connection.remote[1]
 
@@ -199,7 +201,6 @@ class OpeningStream(Socket, ABC):
                 options=self._options.wanted(),
             )
         self._options.hold(self.connection.options)
-        self.shut_read = self.shut_write = False
         self.phase = Phase.CONNECTING
 
     def _settled(self) -> bool:
@@ -214,6 +215,7 @@ class OpeningStream(Socket, ABC):
         name = self._take_error() or "ECONNABORTED"
         self.connection = None
         self.phase = Phase.UNCONNECTED
+        self.shut_read = self.shut_write = False
         raise failure(name)
 
 

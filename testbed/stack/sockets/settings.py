@@ -101,9 +101,7 @@ class Settings:
         """The option; ENOPROTOOPT where this kind of socket has none of the number."""
         option = OPTIONS.get(key)
         if option is None or self._kind not in option.kinds:
-            # Linux: a UDP socket asked at level TCP knows no such protocol.
-            alien = key[0] == c.IPPROTO_TCP and self._kind != c.SOCK_STREAM
-            raise failure("EOPNOTSUPP" if alien else "ENOPROTOOPT", f"level {key[0]}, {key[1]}")
+            raise failure("ENOPROTOOPT", f"level {key[0]}, {key[1]}")
         return option
 
     def number(self, key: Key, value: object) -> int:
@@ -121,6 +119,9 @@ class Settings:
             return int(bool(value))
         if not option.low <= value <= option.high:
             raise failure("EINVAL", f"{value}, expected {option.low} to {option.high}")
+        if key == (c.IPPROTO_IP, c.IP_TOS):
+            # Linux: a stream's two ECN bits are TCP's own.
+            return value & (0xFC if self._kind == c.SOCK_STREAM else 0xFF)
         if key == (c.IPPROTO_TCP, c.TCP_MAXSEG) and 0 < value < 88:
             raise failure("EINVAL", f"{value}, expected 88 to 32767")
         return value

@@ -94,6 +94,9 @@ class StreamSocket(OpeningStream):
         connection = self.connection
         if connection is None:
             raise failure("ENOTCONN")
+        if self.phase is Phase.CONNECTING and connection.state is State.CLOSED:
+            self._raise_error()
+            return b""  # Linux: what failed counts as shut down until connect() has told of it
         peek = bool(flags & c.MSG_PEEK)
         wanted = size if flags & c.MSG_WAITALL else 1
         got = b""
@@ -174,18 +177,23 @@ class StreamSocket(OpeningStream):
                 self._end_listening()
             return
         connection = self.connection
-        if connection is None or connection.state is State.CLOSED:
+        if connection is None or connection.state in {State.CLOSED, State.TIME_WAIT}:
+            self._mark_shut(how)  # as Linux does in spite of the error
             raise failure("ENOTCONN")
         if connection.state is State.SYN_SENT:
             connection.abort(now)
             self.connection = None
             self.phase = Phase.UNCONNECTED
             return
-        self.shut_read = self.shut_read or how != c.SHUT_WR
-        if how != c.SHUT_RD and not self.shut_write:
-            self.shut_write = True
+        first = how != c.SHUT_RD and not self.shut_write
+        self._mark_shut(how)
+        if first:
             with translated():
                 connection.shutdown(now)
+
+    def _mark_shut(self, how: int) -> None:
+        self.shut_read = self.shut_read or how != c.SHUT_WR
+        self.shut_write = self.shut_write or how != c.SHUT_RD
 
     def _end_listening(self) -> None:
         if self.listener is not None:
@@ -241,7 +249,7 @@ class StreamSocket(OpeningStream):
             return c.POLLIN | c.POLLRDNORM if self.listener.readable else 0
         connection = self.connection
         state = State.CLOSED if connection is None else connection.state
-        ended = connection is not None and (connection.at_eof or state is State.CLOSED)
+        ended = connection is not None and (connection.fin_received or state is State.CLOSED)
         no_more_in = self.shut_read or ended
         mask = 0
         if state is State.CLOSED or (no_more_in and self.shut_write):

@@ -85,8 +85,7 @@ class StreamOptions:
             case c.IPPROTO_IP, c.IP_TTL:
                 options.ttl = value
             case c.IPPROTO_IP, c.IP_TOS:
-                # Linux: a stream's two ECN bits are TCP's own.
-                options.tos = value & 0xFC
+                options.tos = value
             case c.IPPROTO_TCP, name:
                 self._apply_tcp(name, value)
 

@@ -116,10 +116,11 @@ class Listener(Owner):
             c.on_change = self.on_change
 
     def lost(self, c: Tcb) -> None:
-        """``c`` is gone; if it has bytes to read it can still be accepted."""
+        """``c`` is gone. Once established it can be accepted all the same, as on Linux.
+
+        Its user then reads what came and hears of the reset.
+        """
         self._half_open.pop(c.key, None)
-        if c in self._accepted and not c.receiving.unread:
-            self._accepted.remove(c)
 
     # Segments
 
