@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import selectors
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,10 @@ from testbed.timing import Duration, Instant, TimerTable, after
 __all__ = ["MonotonicClock", "RealLoop"]
 
 T = TypeVar("T")
+
+TURN_EVERY = 0.0005
+"""Seconds after which a busy worker lets the loop's thread go on: Python's own 5 ms are too long
+for a stack's timers while an answer of a device is read."""
 
 MAX_WORKERS = 16
 """Device calls that can be under way at once; a bench has fewer devices that answer at a time."""
@@ -36,6 +41,8 @@ class RealLoop:
     """A selector loop over ports and timers, with worker threads for what blocks."""
 
     def __init__(self) -> None:
+        self._switch_before = sys.getswitchinterval()
+        sys.setswitchinterval(TURN_EVERY)
         self._selector = selectors.EpollSelector()
         self._timers: TimerTable[object] = TimerTable()
         self._due: dict[object, Callable[[], None]] = {}
@@ -128,6 +135,7 @@ class RealLoop:
         self._selector.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
+        sys.setswitchinterval(self._switch_before)
 
     def _fire_due(self) -> None:
         while (key := self._timers.pop_due(self.now())) is not None:
