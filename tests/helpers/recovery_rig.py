@@ -53,7 +53,7 @@ class Rig:
         out: list[Sent] = []
         recovery.before_sending(self.now)
         while len(out) < 10_000:
-            size = min(SMSS, self.end - recovery.highest_sent)
+            size = min(self.cc.smss, self.end - recovery.highest_sent)
             resend = recovery.next_retransmission(fresh=size > 0)
             if resend is not None:
                 out.append(Sent(resend.seq, resend.end, resend.reason))
