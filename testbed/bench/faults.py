@@ -170,10 +170,16 @@ def python_stack(
     On the host's own ports, with Linux's values unless ``config`` has others. Without defects it is
     a good host: a plan that fails on it judges something else than the standard. Unsupported, so
     that the drill is skipped, where the host is another machine.
+
+    Where ``role`` is a NIC, the stack that the plan makes there has the defects: the plan itself
+    says with which settings.
     """
 
     def fault(bench: Bench) -> None:
-        bench.stand_in(role, *defects, config=config, seed=seed)
+        if bench.topology.kind(role) is Kind.NIC:
+            bench.spoil(role, *defects)
+        else:
+            bench.stand_in(role, *defects, config=config, seed=seed)
 
     return fault
 

@@ -52,6 +52,7 @@ class PlanHosts(Roles):
             "ignores": lambda frame: beacons(frame) is not None
         }
         self._stacks: dict[str, StackDevice] = {}
+        self._defects: dict[str, tuple[Defect, ...]] = {}
         self._ending = ExitStack()
         self.trace: Trace
 
@@ -108,6 +109,16 @@ class PlanHosts(Roles):
             role, StackDevice(place, taken.taps, self.loop, config=settings, seed=seed, **self._own)
         )
 
+    def spoil(self, role: str, *defects: Defect) -> None:
+        """Give the Python stack that the plan is going to make on the NIC ``role`` these defects.
+
+        For plans whose device under test is a Python stack, because no kernel does what they judge.
+        """
+        self._demand(role, Kind.NIC)
+        if role in self._stacks:
+            raise PlanError(f"{role}: a Python stack is given defects before it is made")
+        self._defects[role] = (*self._defects.get(role, ()), *defects)
+
     def replace_hosts(self) -> None:
         """Put a good Python stack in the place of every kernel host."""
         for role, kind in self.topology.nodes:
@@ -135,8 +146,10 @@ class PlanHosts(Roles):
         end, nic = network[role], self.nic(role)
         network.station(role).close()
         taps = {NIC_INTERFACE: nic.tap}
+        config = config.with_defects(*self._defects.get(role, ()))
         device = StackDevice(role, taps, self.loop, config=config, seed=seed, **self._own)
         self._enter(role, device)
+        device.lent = True
         device.host.resolve = self._resolve
         device.add_address(NIC_INTERFACE, end.address)
         if end.gateway is not None:

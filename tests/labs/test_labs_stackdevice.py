@@ -205,3 +205,15 @@ def test_files_are_kept(hosts, tmp_path):
     assert (tmp_path / "back").read_bytes() == b"content"
     with pytest.raises(DeviceError, match="No such file"):
         one.get("/run/two")
+
+
+def test_settings_hold_for_the_next_connection(hosts):
+    one, two = hosts
+    for port, (stamps, mss) in enumerate([("1", 1448), ("0", 1460)], 94):
+        for host in hosts:
+            host.set_sysctl("net.ipv4.tcp_timestamps", stamps)
+        two.tcp_serve(port)
+        one.tcp_connect(str(TWO), port, send=1)
+        two.tcp_result("server", port, within=SOON)
+        one.tcp_result("client", port, within=SOON)
+        assert [s.mss for s in one.sockets() if s.remote.endswith(f":{port}")] == [mss]

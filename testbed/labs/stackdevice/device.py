@@ -22,10 +22,16 @@ from testbed.stack.config import StackConfig
 from testbed.stack.events import Event
 from testbed.stack.routes import Origin
 from testbed.stack.stack import Stack
-from testbed.timing import Duration, format_duration
+from testbed.stack.tcp.states import State
+from testbed.timing import Duration, after, format_duration, milliseconds
 from testbed.wire.addresses import MacAddr
 
 __all__ = ["StackDevice"]
+
+_OVER = (State.TIME_WAIT, State.CLOSED)
+
+MOMENT = milliseconds(1)
+"""How long an answer takes at most: a login's takes longer."""
 
 
 class StackDevice(StackServices):
@@ -53,6 +59,8 @@ class StackDevice(StackServices):
         """Settings that were asked for and have no effect here."""
         self.on_event: Callable[[Event], None] | None = None
         """Told what the stack does."""
+        self.lent = False
+        """Whether somebody holds on to ``host``: it is then never made anew."""
         self._taps = dict(taps)
         self._config = config
         self._seed = seed
@@ -147,6 +155,7 @@ class StackDevice(StackServices):
 
     def routes(self) -> tuple[Route, ...]:
         """The IPv4 routing table."""
+        self._take_a_moment()
         return tuple(
             Route(row.network, row.via, row.interface, row.metric)
             for row in self.host.stack.routes
@@ -161,6 +170,7 @@ class StackDevice(StackServices):
 
     def arp_table(self) -> tuple[ArpEntry, ...]:
         """The ARP table: entries that hold an address, not those being asked for."""
+        self._take_a_moment()
         return arp_entries(self.host.stack, self.ports)
 
     def add_arp(self, port: str, ip: IPv4Address, mac: MacAddr) -> None:
@@ -178,11 +188,13 @@ class StackDevice(StackServices):
 
     def path_mtu(self, to: IPv4Address) -> int | None:
         """What the path-MTU cache holds for ``to``, or None."""
+        self._take_a_moment()
         entries = self.host.stack.pmtu.entries(self.host.now())
         return next((entry.mtu for entry in entries if entry.destination == to), None)
 
     def sockets(self) -> tuple[SocketInfo, ...]:
         """The TCP sockets."""
+        self._take_a_moment()
         return socket_infos(self.host.stack)
 
     # Settings
@@ -246,21 +258,36 @@ class StackDevice(StackServices):
             local.write_bytes(self._files[remote])
         return self._files[remote]
 
+    def _take_a_moment(self) -> None:
+        """Asking any device turns the loop: plans ask again and again until an answer is right."""
+        self.host.flush()
+        self.loop.turn(after(self.loop.now(), MOMENT))
+
     def _tap(self, port: str) -> Tap:
         if port not in self._taps:
             raise PlanError(f"{self.name} has no port {port!r}; it has {', '.join(self.ports)}")
         return self._taps[port]
 
     def _reconfigure(self, config: StackConfig) -> None:
-        """Take on new settings: a stack that nobody has used yet is made anew with them."""
+        """Take on new settings: a stack that nobody uses just now is made anew with them.
+
+        One in use follows them as far as a running stack can.
+        """
         self._config = config
         if self._host is None:
             return
-        if not self._services:
+        if self._is_idle(self._host):
             self._host.close()
-            self._host = None
+            self._host = self._make()
         else:
             self._host.stack.reconfigure(config)
+
+    def _is_idle(self, host: StackHost) -> bool:
+        """Whether nothing goes on that a new stack would not know of; TIME-WAIT is let go."""
+        if self.lent:
+            return False
+        over = all(service.done for service in self._services.values()) and not self._echoes
+        return over and all(each.state in _OVER for each in host.stack.tcp.connections)
 
     def _make(self) -> StackHost:
         stack = Stack(self._config, seed=self._seed, name=self.name)

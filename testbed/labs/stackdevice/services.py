@@ -120,11 +120,15 @@ class StackServices(ABC):
             )
         return service.results
 
-    def udp_serve(self, port: int) -> None:
+    def udp_serve(self, port: int, *, groups: tuple[tuple[str, str], ...] = ()) -> None:
         """Start a UDP service that records and echoes every datagram."""
         if port in self._echoes:
             raise DeviceError(f"{self.name}: EBUSY: a UDP service of port {port} is running")
-        self._echoes[port] = _Echo(self._open_udp(port))
+        socket = self._open_udp(port)
+        for group, at in groups:
+            socket.join(IPv4Address(group), self._port_with(IPv4Address(at)), self.host.now())
+        self._echoes[port] = _Echo(socket)
+        self.host.flush()
 
     def udp_received(self, port: int, *, count: int = 1, within: Duration) -> tuple[Datagram, ...]:
         """What the UDP service of ``port`` received, once there are ``count`` or time is up."""
@@ -134,9 +138,11 @@ class StackServices(ABC):
         self.host.run_until(lambda: len(seen) >= count, within)
         return tuple(seen)
 
-    def udp_send(self, to: str, port: int, payload: bytes, *, df: bool = False) -> str | None:
+    def udp_send(
+        self, to: str, port: int, payload: bytes, *, df: bool = False, source: str | None = None
+    ) -> str | None:
         """Send one datagram; returns the error's name (``EMSGSIZE``) or None."""
-        return self.udp_ask(to, port, payload, df=df, within=Duration(0)).error
+        return self.udp_ask(to, port, payload, df=df, source=source, within=Duration(0)).error
 
     def udp_ask(
         self,
@@ -145,11 +151,13 @@ class StackServices(ABC):
         payload: bytes,
         *,
         df: bool = False,
+        source: str | None = None,
         source_port: int = 0,
         within: Duration,
     ) -> UdpAnswer:
         """Send one datagram and wait for an answer, or for an ICMP error, ``within`` at most."""
-        host, socket = self.host, self._open_udp(source_port)
+        at = None if source is None else IPv4Address(source)
+        host, socket = self.host, self._open_udp(source_port, at)
         try:
             return self._ask(socket, (IPv4Address(to), port), payload, df, within)
         except NoRoute:
@@ -191,11 +199,21 @@ class StackServices(ABC):
             self.host.flush()
         self._echoes.clear()
 
-    def _open_udp(self, port: int) -> UdpSocket:
+    def _open_udp(self, port: int, address: IPv4Address | None = None) -> UdpSocket:
         try:
-            return self.host.stack.udp.open(self.host.now(), None, port)
+            socket = self.host.stack.udp.open(self.host.now(), address, port)
         except Refused as error:
             raise DeviceError(f"{self.name}: UDP port {port}: {error}") from error
+        if address is not None:
+            socket.interface = self._port_with(address)
+        return socket
+
+    def _port_with(self, address: IPv4Address) -> str | None:
+        """The interface that has ``address``; None where the stack may choose."""
+        links = self.host.stack.snapshot(self.host.now()).interfaces
+        return next(
+            (link.name for link in links for held in link.addresses if held.ip == address), None
+        )
 
     def _refuse_running(self, role: str, port: int) -> None:
         service = self._services.get((role, port))
