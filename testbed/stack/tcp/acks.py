@@ -77,6 +77,7 @@ class Acks:
         c.snd_una = ack
         c.sending.release(ack)
         c.persist_from = now
+        c.timeouts = 0
         if 0 <= c.fin_at < ack and c.state in _FIN_OUT:
             self._lifecycle.move(c, Cause.FIN_ACKED, now)
 

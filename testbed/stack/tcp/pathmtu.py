@@ -94,10 +94,10 @@ class PathMtu:
     def suspicious(self, c: Tcb) -> bool:
         """Whether so many timeouts of a segment that could be smaller point at the path's MTU."""
         limit = self._config.black_hole_timeouts
-        if not self._config.enabled or self._config.probing == "off" or c.rtt.backoffs < limit:
+        if not self._config.enabled or self._config.probing == "off" or c.timeouts < limit:
             return False
         size = min(c.sending.end - c.snd_una + _HEADERS, c.mss + _HEADERS)
-        return size > self._config.least and c.rtt.backoffs % limit == 0
+        return size > self._config.least and c.timeouts % limit == 0
 
     # Probes
 

@@ -126,6 +126,7 @@ class Tcb:
         "syn_resent",
         "syn_sent_at",
         "syns",
+        "timeouts",
         "told_mss",
         "ts_offset",
         "ts_on",
@@ -221,6 +222,7 @@ class Tcb:
         self.sent_at = now
         self.heard_at = now
         self.keepalives = 0
+        self.timeouts = 0  # in a row, for segments that nothing explains the loss of
         self.persists = 0
         self.persist_from = now
         self.probing = False  # the first byte beyond the window is out

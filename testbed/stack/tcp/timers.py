@@ -132,13 +132,25 @@ class Timers:
             self._timed_out(c, oldest, now)
 
     def _timed_out(self, c: Tcb, oldest: Instant, now: Instant) -> None:
-        if now - oldest >= self._config.give_up:  # R2
+        if self.shrunk(c, now):
+            c.persist_from = now
+            return
+        c.timeouts += 1
+        if now - max(oldest, c.persist_from) >= self._config.give_up:  # R2
             self._lifecycle.fail(c, Cause.GIVE_UP, "ETIMEDOUT", "no answer from the peer", now)
             return
         if c.rtt.backoffs == self._config.retries_r1:
             # RFC 9293 3.8.3 (b): R1 is reached, 'pass negative advice to the IP layer'.
             self._lower.path_failing(c.path, now)
         self._pathmtu.timed_out(c, now)
+
+    def shrunk(self, c: Tcb, now: Instant) -> bool:
+        """Whether the peer closed its window over what is in flight, and still answers.
+
+        What is sent again then probes the window: RFC 9293 3.8.6.1 lets the connection 'stay open
+        as long as the receiving TCP peer continues to send acknowledgments in response'.
+        """
+        return c.snd_wnd == 0 and now - c.heard_at <= c.rtt.rto
 
     def _user_deadline(self, c: Tcb) -> Instant:
         limit = c.options.user_timeout or self._config.user_timeout

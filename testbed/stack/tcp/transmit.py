@@ -32,6 +32,8 @@ ACK: Final = int(TcpFlags.ACK)
 URG: Final = int(TcpFlags.URG)
 
 _MASK: Final = 0xFFFFFFFF
+_LEAST_DATA: Final = 8
+"""Bytes of data for which options leave room in a full segment, however small."""
 _PLAIN = Struct("!HHIIHHHH")
 _STAMPED = Struct("!HHIIHHHHIII")
 _STAMP_HEAD: Final = 0x0101080A  # NOP, NOP, kind 8, length 10 (RFC 7323 appendix A)
@@ -58,27 +60,35 @@ class Transmitter:
         """The timestamp clock of ``c`` (RFC 7323 5.4)."""
         return (now // self._config.timestamp_tick + c.ts_offset) & _MASK
 
-    def blocks(self, c: Tcb) -> tuple[tuple[int, int], ...]:
-        """What the next segment's SACK option reports (RFC 2018 3, RFC 2883 4), unwrapped."""
+    def blocks(self, c: Tcb, *, data: bool) -> tuple[tuple[int, int], ...]:
+        """What the next segment's SACK option reports (RFC 2018 3, RFC 2883 4), unwrapped.
+
+        With ``data`` it leaves room for some in the segment.
+        """
         if c.override is not None and c.override.sack is not None:
             return c.override.sack
         if not c.sack_on or not (c.receiving.out_of_order_bytes or c.dsack):
             return ()
-        # RFC 2018 3: 4 blocks fit, 3 besides timestamps.
-        return c.receiving.sack_blocks(3 if c.ts_on else 4, c.dsack)
+        # RFC 2018 3: 4 blocks fit, 3 besides timestamps; fewer where the path carries so little
+        # that no data would fit beside them (each takes 8 bytes, the option's head 4).
+        stamps, most = (12, 3) if c.ts_on else (0, 4)
+        most = min(most, (c.mss - stamps - 4 - (_LEAST_DATA if data else 0)) // 8)
+        return c.receiving.sack_blocks(most, c.dsack) if most > 0 else ()
 
     def options_size(self, c: Tcb) -> int:
         """Bytes that options take of the next segment (RFC 6691)."""
         size = 12 if c.ts_on else 0
-        if (c.dsack or c.receiving.out_of_order_bytes or c.override) and (blocks := self.blocks(c)):
+        if (c.dsack or c.receiving.out_of_order_bytes or c.override) and (
+            blocks := self.blocks(c, data=True)
+        ):
             size += 4 + 8 * len(blocks)
         return size
 
-    def _options(self, c: Tcb, now: Instant) -> tuple[TcpOption, ...]:
+    def _options(self, c: Tcb, now: Instant, *, data: bool) -> tuple[TcpOption, ...]:
         options: list[TcpOption] = []
         if c.ts_on:
             options.append(Timestamps(self.clock(c, now), c.ts_recent))
-        if blocks := self.blocks(c):
+        if blocks := self.blocks(c, data=data):
             edges = tuple((left & _MASK, right & _MASK) for left, right in blocks)
             options.append(Sack(edges))
         return tuple(options)
@@ -110,7 +120,7 @@ class Transmitter:
         c.sent_at = now
         if flags & URG or c.dsack or c.receiving.out_of_order_bytes or c.override is not None:
             urgent = min(c.snd_up - seq, 0xFFFF) if flags & URG else 0
-            options = self._options(c, now)
+            options = self._options(c, now, data=bool(payload))
             c.dsack = None
             self.put(
                 c,
@@ -128,7 +138,16 @@ class Transmitter:
 
     def ack(self, c: Tcb, now: Instant) -> None:
         """Send a bare ACK."""
-        self.send(c, now, c.snd_nxt, ACK)
+        self.send(c, now, self.next_number(c), ACK)
+
+    def next_number(self, c: Tcb) -> int:
+        """SND.NXT for segments without data, but not beyond the peer's window.
+
+        A window probe, and a peer that took back what it had offered, leave SND.NXT beyond it: the
+        peer would drop an ACK or reset that is numbered so, and both sides could wait for ever.
+        """
+        edge = c.snd_una + c.snd_wnd
+        return c.snd_nxt if c.snd_nxt <= edge or not c.irs_known else edge
 
     def syn(self, c: Tcb, now: Instant) -> None:
         """Send the SYN, or the SYN+ACK once the peer's SYN came."""
@@ -152,7 +171,7 @@ class Transmitter:
         c.segments_out += 1
         # RFC 7323 3.2: TSopt 'SHOULD be sent in an <RST> segment'.
         options = (Timestamps(self.clock(c, now), c.ts_recent),) if c.ts_on else ()
-        self.put(c, now, c.snd_nxt, 0, RST, window=0, options=options)
+        self.put(c, now, self.next_number(c), 0, RST, window=0, options=options)
 
     def _acknowledged(self, c: Tcb) -> None:
         c.last_ack_sent = c.rcv_nxt

@@ -247,3 +247,22 @@ def test_the_user_timeout_holds_for_the_handshake_too():
     c = wire.start(SocketOptions(user_timeout=seconds(5)))
     assert times(wire.run(20_000)) == [0, 1, 3]
     assert c.error.errno_name == "ETIMEDOUT"
+
+
+def test_a_peer_that_shuts_its_window_over_data_in_flight_is_probed_for_ever_while_it_answers():
+    wire = Wire()
+    c = wire.connect(options=(MSS(1000),))
+    c.send(bytes(2000), wire.now)
+    wire.take()
+    wire.say("A", 1, 1, window=0)
+    for _ in range(1000):
+        for each in wire.run(1000):
+            assert each.brief() == "A 1:1001 1"
+            wire.say("A", 1, 1, window=0)
+    assert c.state is State.ESTABLISHED
+    wire.say("A", 1, 1, window=5000)
+    assert wire.run(60_000)[0].brief() == "A 1:1001 1"
+    wire.say("A", 1, 1001)
+    assert wire.run(60_000)[0].brief() == "PA 1001:2001 1"
+    wire.say("A", 1, 2001)
+    assert c.unacked == 0

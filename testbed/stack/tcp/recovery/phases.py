@@ -243,7 +243,8 @@ class Phases:
             self._board.forget_sacked()
             self._sack_loss.forget()
 
-    def _mark_timed_out(self, now: Instant) -> None:
+    def _mark_timed_out(self, now: Instant, *, again: bool = True) -> None:
+        """All that the timeout makes doubtful is lost; ``again``: what it sent again as well."""
         board = self._board
         if board.una >= self._recover:
             return
@@ -251,6 +252,8 @@ class Phases:
             lost: Iterable[Segment] = self._rack.lost_on_timeout(board, now)
         else:
             lost = [segment for segment in board.segments if segment.end <= self._recover]
+        if not again:
+            lost = [segment for segment in lost if not segment.timed_out]
         board.mark_lost(lost, Reason.RTO)
 
     def _ask_frto(self, ack: int, delivered: list[Segment], now: Instant, *, moved: bool) -> bool:
@@ -262,7 +265,8 @@ class Phases:
                 # RFC 5682 2.1 step 3a: "set the congestion window to no more than 3 * MSS": as two
                 # new segments are on their way, less would send nothing.
                 self.congestion.cwnd = 3 * self.congestion.smss
-            self._mark_timed_out(now)
+            # The segment that went out at the timeout is on its way still.
+            self._mark_timed_out(now, again=False)
         elif verdict is Verdict.SPURIOUS:
             self._undo(Reason.RTO, now)
             return True
