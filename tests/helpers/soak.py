@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from types import FrameType
 
 from pair import Line, Pair, Stuck
 
@@ -41,6 +44,10 @@ __all__ = ["Outcome", "run_seed"]
 
 LIMIT = seconds(6 * 3600)
 """Virtual time that a transfer may take under the worst of luck."""
+
+
+PATIENCE = 20
+"""Real seconds after which a seed counts as one that does not end."""
 
 
 def is_ip(frame: bytes) -> bool:
@@ -223,7 +230,7 @@ def _spoil_times(
 def run_seed(seed: int, *, trace: bool = False) -> tuple[Outcome, Pair]:
     """Run one transfer in both directions to its end."""
     began = time.perf_counter()
-    luck = random.Random(seed)
+    luck = random.Random(seed)  # noqa: S311 - repeatable on purpose
     outcome = Outcome(seed)
     story = outcome.story
     delay = Duration(luck.choice((100_000, 1_000_000, 10_000_000, 60_000_000)))
@@ -291,11 +298,19 @@ def _judge(pair: Pair, ends: list[End]) -> str:
     return ""
 
 
+def _too_long(_number: int, _frame: FrameType | None) -> None:
+    raise Stuck(f"no end after {PATIENCE} s: {traceback.format_stack(limit=8)[:-1]}")
+
+
 def _one(seed: int) -> Outcome:
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(PATIENCE)
     try:
         return run_seed(seed)[0]
     except Exception as error:  # noqa: BLE001 - any seed may find anything
         return Outcome(seed, fault=f"{type(error).__name__}: {error}")
+    finally:
+        signal.alarm(0)
 
 
 def main(first: int, count: int) -> int:

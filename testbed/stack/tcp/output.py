@@ -59,7 +59,7 @@ class Output:
 
     def room(self, c: Tcb) -> int:
         """Bytes of data in a full segment, besides its options (RFC 6691)."""
-        return c.mss - self._transmit.options_size(c)
+        return max(1, c.mss - self._transmit.options_size(c))
 
     def sendable(self, c: Tcb, now: Instant) -> int:
         """Sequence numbers of new data that window, Nagle and silly-window avoidance let go."""

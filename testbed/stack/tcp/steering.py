@@ -111,7 +111,9 @@ class Steering:
         field = self._transmit.window.field(c) if window is None else window
         if options is None:
             options = (Timestamps(self._transmit.clock(c, now), c.ts_recent),) if c.ts_on else ()
-            blocks = tuple(sack) if sack is not None else self._transmit.blocks(c)
+            blocks = (
+                tuple(sack) if sack is not None else self._transmit.blocks(c, data=bool(payload))
+            )
             if blocks:
                 edges = tuple((a % MODULUS, b % MODULUS) for a, b in blocks)
                 options = (*options, Sack(edges))
