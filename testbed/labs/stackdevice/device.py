@@ -63,7 +63,7 @@ class StackDevice(StackServices):
         """Whether somebody holds on to ``host``: it is then never made anew."""
         self._taps = dict(taps)
         self._config = config
-        self._seed = seed
+        self._seed, self._made = seed, 0
         self._ignores = ignores
         self._sysctls: dict[str, str] = {}
         self._files: dict[str, bytes] = {}
@@ -290,7 +290,9 @@ class StackDevice(StackServices):
         return over and all(each.state in _OVER for each in host.stack.tcp.connections)
 
     def _make(self) -> StackHost:
-        stack = Stack(self._config, seed=self._seed, name=self.name)
+        self._made += 1  # another stack has other ports and sequence numbers
+        seed = f"{self._seed} {self.name} {self._made}".encode()
+        stack = Stack(self._config, seed=seed, name=self.name)
         host = StackHost(stack, self.loop, name=self.name, ignores=self._ignores)
         stack.events.listener = lambda event: self.on_event and self.on_event(event)
         now = host.now()
