@@ -1,4 +1,4 @@
-"""PPP over Ethernet (RFC 2516): discovery and sessions."""
+"""PPP over Ethernet (RFC 2516): discovery and sessions, each with an EtherType of its own."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from testbed.errors import WireError
 from testbed.wire.ranges import not_bytes, out_of_range
 
 __all__ = [
-    "PPPOE_DISCOVERY",
     "PPPOE_MRU",
-    "PPPOE_SESSION",
     "PppoeCode",
     "PppoePacket",
     "PppoeTag",
@@ -20,12 +18,6 @@ __all__ = [
     "emit_tags",
     "parse_tags",
 ]
-
-PPPOE_DISCOVERY: Final = 0x8863
-"""EtherType of the discovery stage (RFC 2516 4)."""
-
-PPPOE_SESSION: Final = 0x8864
-"""EtherType of the session stage."""
 
 PPPOE_MRU: Final = 1492
 """The largest MRU: Ethernet's 1500 less 6 of PPPoE and 2 of PPP's protocol (RFC 2516 7)."""
