@@ -45,6 +45,15 @@ if TYPE_CHECKING:
     )
     from testbed.stack import defects
     from testbed.stack.config import StackConfig
+    from testbed.stack.services.dhcp_client import DhcpClient
+    from testbed.stack.services.dhcp_lease import DhcpClientConfig, DhcpLease
+    from testbed.stack.services.dhcp_pool import DhcpServerConfig, DhcpSubnet
+    from testbed.stack.services.dhcp_server import DhcpServer
+    from testbed.stack.services.dhcp_states import ClientState
+    from testbed.stack.services.dns_resolver import DnsConfig, DnsResolver, Resolution
+    from testbed.stack.services.dns_server import DnsServer
+    from testbed.stack.services.dns_zone import Zone
+    from testbed.stack.services.http import HttpFetch, HttpServer
     from testbed.stack.tcp.options import SocketOptions
     from testbed.stack.tcp.states import State
     from testbed.timing import (
@@ -78,7 +87,9 @@ if TYPE_CHECKING:
         VlanTag,
         WindowScale,
         compose,
+        dhcp,
         dissect,
+        dns,
         enclose,
         fragment,
         patched,
@@ -161,6 +172,22 @@ _HOMES = {
     "Timestamps": "testbed.wire",
     "UnknownOption": "testbed.wire",
     "defects": "testbed.stack",
+    "ClientState": "testbed.stack.services.dhcp_states",
+    "DhcpClient": "testbed.stack.services.dhcp_client",
+    "DhcpClientConfig": "testbed.stack.services.dhcp_lease",
+    "DhcpLease": "testbed.stack.services.dhcp_lease",
+    "DhcpServer": "testbed.stack.services.dhcp_server",
+    "DhcpServerConfig": "testbed.stack.services.dhcp_pool",
+    "DhcpSubnet": "testbed.stack.services.dhcp_pool",
+    "DnsConfig": "testbed.stack.services.dns_resolver",
+    "DnsResolver": "testbed.stack.services.dns_resolver",
+    "DnsServer": "testbed.stack.services.dns_server",
+    "HttpFetch": "testbed.stack.services.http",
+    "HttpServer": "testbed.stack.services.http",
+    "Resolution": "testbed.stack.services.dns_resolver",
+    "Zone": "testbed.stack.services.dns_zone",
+    "dhcp": "testbed.wire",
+    "dns": "testbed.wire",
 }
 
 __all__ = [
@@ -169,9 +196,19 @@ __all__ = [
     "BenchError",
     "Capture",
     "Chance",
+    "ClientState",
     "Corrupt",
     "Delay",
     "DestinationUnreachable",
+    "DhcpClient",
+    "DhcpClientConfig",
+    "DhcpLease",
+    "DhcpServer",
+    "DhcpServerConfig",
+    "DhcpSubnet",
+    "DnsConfig",
+    "DnsResolver",
+    "DnsServer",
     "Drop",
     "Duplicate",
     "Duration",
@@ -185,6 +222,8 @@ __all__ = [
     "GilbertElliott",
     "Hold",
     "Host",
+    "HttpFetch",
+    "HttpServer",
     "IPv4Packet",
     "IcmpUnknown",
     "Instant",
@@ -200,6 +239,7 @@ __all__ = [
     "RateLimit",
     "Redirect",
     "Reorder",
+    "Resolution",
     "Sack",
     "SackPermitted",
     "SocketOptions",
@@ -223,9 +263,12 @@ __all__ = [
     "VlanTag",
     "WindowScale",
     "WireError",
+    "Zone",
     "compose",
     "defects",
+    "dhcp",
     "dissect",
+    "dns",
     "drill",
     "enclose",
     "faults",

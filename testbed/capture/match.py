@@ -17,14 +17,15 @@ use ``containing``.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Never, TypeAlias
 
-from testbed.capture.layers import LAYERS, LayerMatcher, Quoting
+from testbed.capture.layers import LAYERS, Quoting
+from testbed.capture.making import Wanted, layer_matcher
+from testbed.capture.match_services import dhcp, dns
 from testbed.capture.matcher import AnyFrame, Bytewise, Matcher, Where
-from testbed.capture.wants import Flags, Number, Want, want
+from testbed.capture.wants import Flags, Number, Want
 from testbed.errors import PlanError
 from testbed.wire.addresses import MacAddr
 from testbed.wire.tcp import TcpFlags
@@ -33,6 +34,8 @@ __all__ = [
     "any",
     "arp",
     "containing",
+    "dhcp",
+    "dns",
     "eth",
     "icmpv4",
     "ipv4",
@@ -300,33 +303,20 @@ def tcp(
     return _layer("tcp", fields, unknown, bounds, named=named)
 
 
-_Wanted: TypeAlias = tuple[tuple[str, Want], ...]
-
-
 def _layer(
     name: str,
     fields: Mapping[str, object],
     unknown: Mapping[str, object],
-    more: _Wanted = (),
+    more: Wanted = (),
     *,
     named: tuple[str, ...] = (),
     quoting: Quoting | None = None,
 ) -> Matcher:
-    """The matcher of layer ``name``; PlanError for fields that it does not have."""
-    layer = LAYERS[name]
-    for field in unknown:
-        known = (*fields, *named)
-        near = difflib.get_close_matches(field, known, n=3, cutoff=0.5) or known
-        raise PlanError(f"match.{name} has no field {field!r}; did you mean {', '.join(near)}?")
-    wanted = tuple(
-        (field, want(f"{name}.{field}", layer.fields[field].kind, value))
-        for field, value in fields.items()
-        if value is not None
-    )
-    return LayerMatcher(layer, (*wanted, *more), quoting)
+    """The matcher of layer ``name``."""
+    return layer_matcher(LAYERS[name], fields, unknown, more, named=named, quoting=quoting)
 
 
-def _bounds(layer: str, field: str, longer: object, shorter: object) -> _Wanted:
+def _bounds(layer: str, field: str, longer: object, shorter: object) -> Wanted:
     """The tests that ``longer_than`` and ``shorter_than`` ask for."""
     bounds: list[tuple[str, Want]] = []
     if longer is not None:
@@ -347,7 +337,7 @@ def _limit(name: str, value: object) -> int:
         raise PlanError(f"{name}: {error}") from None
 
 
-def _bits(has: object, lacks: object) -> _Wanted:
+def _bits(has: object, lacks: object) -> Wanted:
     """The tests that ``has`` and ``lacks`` ask for."""
     kind = Flags()
     tests: list[tuple[str, Want]] = []

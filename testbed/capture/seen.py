@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from testbed.errors import WireError
 from testbed.wire.describe import summary
+from testbed.wire.dhcp import DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpMessage
 from testbed.wire.dissect import Dissection, dissect, dissect_ipv4
+from testbed.wire.dns import DNS_PORT, DnsMessage
 from testbed.wire.ipv4 import IpProtocol
 
 __all__ = ["QuotedTcp", "Seen", "look", "look_quoted"]
@@ -46,6 +49,33 @@ class Seen:
             return None
         numbers = int.from_bytes(head[:8], "big")
         return QuotedTcp(numbers >> 48, numbers >> 32 & 0xFFFF, numbers & 0xFFFF_FFFF)
+
+    @cached_property
+    def dhcp(self) -> DhcpMessage | None:
+        """The DHCP message, if it is one that can be read."""
+        udp = self.layers.udp
+        if udp is None or {udp.src_port, udp.dst_port} - {DHCP_CLIENT_PORT, DHCP_SERVER_PORT}:
+            return None
+        try:
+            return DhcpMessage.parse(udp.payload)
+        except WireError:
+            return None
+
+    @cached_property
+    def dns(self) -> DnsMessage | None:
+        """The DNS message; in TCP, one that a segment holds whole, its length before it."""
+        carrier = self.layers.udp or self.layers.tcp
+        if carrier is None or DNS_PORT not in (carrier.src_port, carrier.dst_port):
+            return None
+        data = carrier.payload
+        if self.layers.tcp is not None:
+            if len(data) - 2 != int.from_bytes(data[:2], "big"):
+                return None
+            data = data[2:]
+        try:
+            return DnsMessage.parse(data)
+        except WireError:
+            return None
 
     @property
     def packet_start(self) -> int:

@@ -270,14 +270,23 @@ class Host(Device, Configurable, Protocol):
         each, in the order in which it took them.
         """
 
-    def udp_serve(self, port: int) -> None:
-        """Start a UDP service that records and echoes every datagram."""
+    def udp_serve(self, port: int, *, groups: tuple[tuple[str, str], ...] = ()) -> None:
+        """Start a UDP service that records and echoes every datagram.
+
+        It joins ``groups``, each on the port that has the address which comes with it.
+        """
 
     def udp_received(self, port: int, *, count: int = 1, within: Duration) -> tuple[Datagram, ...]:
         """What the UDP service of ``port`` received, once there are ``count`` or time is up."""
 
-    def udp_send(self, to: str, port: int, payload: bytes, *, df: bool = False) -> str | None:
-        """Send one datagram; returns the kernel's error name (``EMSGSIZE``) or None."""
+    def udp_send(
+        self, to: str, port: int, payload: bytes, *, df: bool = False, source: str | None = None
+    ) -> str | None:
+        """Send one datagram; returns the kernel's error name (``EMSGSIZE``) or None.
+
+        ``source`` is one of the host's addresses: to a group, or to 255.255.255.255, the datagram
+        leaves by the port that has it.
+        """
 
     def udp_ask(
         self,
@@ -286,6 +295,7 @@ class Host(Device, Configurable, Protocol):
         payload: bytes,
         *,
         df: bool = False,
+        source: str | None = None,
         source_port: int = 0,
         within: Duration,
     ) -> UdpAnswer:

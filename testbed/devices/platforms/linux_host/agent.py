@@ -107,6 +107,9 @@ def udp_serve(ask: Answer) -> Answer:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
     sock.bind(("", ask["port"]))
+    for group, at in ask["groups"]:
+        joined = socket.inet_aton(group) + socket.inet_aton(at)
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, joined)
     control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     path = _path(ask, "udp", "sock")
     path.unlink(missing_ok=True)

@@ -145,10 +145,10 @@ class LinuxHost(LinuxIpDriver):
             within=to_seconds(within),
         )
 
-    def udp_serve(self, port: int) -> None:
+    def udp_serve(self, port: int, *, groups: tuple[tuple[str, str], ...] = ()) -> None:
         """Start a UDP service that records and echoes every datagram."""
         self._journal_services(f"UDP service on port {port}")
-        self._agent.ask("udp_serve", port=port)
+        self._agent.ask("udp_serve", port=port, groups=groups)
 
     def udp_received(self, port: int, *, count: int = 1, within: Duration) -> tuple[Datagram, ...]:
         """What the UDP service of ``port`` received, once there are ``count`` or time is up."""
@@ -161,9 +161,11 @@ class LinuxHost(LinuxIpDriver):
             within=to_seconds(within),
         )
 
-    def udp_send(self, to: str, port: int, payload: bytes, *, df: bool = False) -> str | None:
+    def udp_send(
+        self, to: str, port: int, payload: bytes, *, df: bool = False, source: str | None = None
+    ) -> str | None:
         """Send one datagram; returns the kernel's error name (``EMSGSIZE``) or None."""
-        return self.udp_ask(to, port, payload, df=df, within=Duration(0)).error
+        return self.udp_ask(to, port, payload, df=df, source=source, within=Duration(0)).error
 
     def udp_ask(
         self,
@@ -172,6 +174,7 @@ class LinuxHost(LinuxIpDriver):
         payload: bytes,
         *,
         df: bool = False,
+        source: str | None = None,
         source_port: int = 0,
         within: Duration,
     ) -> UdpAnswer:
@@ -185,7 +188,7 @@ class LinuxHost(LinuxIpDriver):
             port=port,
             file=self._agent.upload(payload),
             df=df,
-            source=None,
+            source=source,
             source_port=source_port,
             within=to_seconds(within),
         )
