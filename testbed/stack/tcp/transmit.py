@@ -73,7 +73,14 @@ class Transmitter:
         # that no data would fit beside them (each takes 8 bytes, the option's head 4).
         stamps, most = (12, 3) if c.ts_on else (0, 4)
         most = min(most, (c.mss - stamps - 4 - (_LEAST_DATA if data else 0)) // 8)
-        return c.receiving.sack_blocks(most, c.dsack) if most > 0 else ()
+        if most <= 0:
+            return ()
+        blocks = c.receiving.sack_blocks(most, c.dsack)
+        if c.rcv_fin <= c.rcv_nxt:
+            return blocks
+        # A FIN behind a hole has come, too: unless the block tells, the peer sends it again.
+        fin = c.rcv_fin
+        return tuple([(left, right + (right == fin)) for left, right in blocks])
 
     def options_size(self, c: Tcb) -> int:
         """Bytes that options take of the next segment (RFC 6691)."""

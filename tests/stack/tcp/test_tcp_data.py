@@ -88,6 +88,17 @@ def test_out_of_order_data_is_held_and_acknowledged_at_once_with_sack():
     assert c.receive(100, wire.now) == b"abcdefghijkl"
 
 
+def test_a_fin_behind_a_hole_is_reported_with_the_data_before_it():
+    wire = Wire(sack=True)
+    wire.connect(options=SACK)
+    wire.say("A", 4, 1, b"def")
+    assert wire.one().sack == [(4, 7)]
+    wire.say("FA", 7, 1)
+    assert wire.one().sack == [(4, 8)]
+    wire.say("A", 1, 1, b"abc")
+    assert wire.take()[-1].brief() == "A 1:1 8"
+
+
 def test_no_more_than_four_sack_blocks_are_reported_and_three_with_timestamps():
     wire = Wire(sack=True)
     wire.connect(options=SACK)
