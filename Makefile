@@ -16,7 +16,8 @@ setup: ## install what is missing: apt packages (as root), .venv, the package
 run: setup ## run every shipped plan on the virtual bench, and write the report
 	@$(BIN)/testbed run --bench $(BENCH) $(PLANS)
 
-test: setup ## run the project's own tests
+test: ## run the project's own tests
+	@.ci/setup tests
 	@$(BIN)/python -m pytest
 
 drill: setup ## run every plan against devices made wrong on purpose: each must fail
