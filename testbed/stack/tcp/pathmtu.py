@@ -87,17 +87,23 @@ class PathMtu:
         if c.mtu_search is not None and c.mtu_search.size:
             c.mtu_search.search.probe_inconclusive(c.mtu_search.size)
             c.mtu_search.size = 0
-        if self.suspicious(c):
+        if self._config.probing != "off" and self.suspicious(c):
             self._search(c, now).search.black_hole(now)
             self._adopt(c, now)
 
     def suspicious(self, c: Tcb) -> bool:
-        """Whether so many timeouts of a segment that could be smaller point at the path's MTU."""
+        """Whether so many timeouts of a segment that could be smaller point at the path's MTU.
+
+        Packets no larger than the base are suspected late: they rather tell of an outage. Once a
+        search has fallen back, the next smaller size is tried at each timeout.
+        """
         limit = self._config.black_hole_timeouts
-        if not self._config.enabled or self._config.probing == "off" or c.timeouts < limit:
+        size = min(c.sending.end - c.snd_una, c.mss) + _HEADERS
+        if not self._config.enabled or size <= self._config.least:
             return False
-        size = min(c.sending.end - c.snd_una + _HEADERS, c.mss + _HEADERS)
-        return size > self._config.least and c.timeouts % limit == 0
+        if c.mtu_search is not None and c.mtu_search.search.state in _UNCONFIRMED:
+            return True
+        return c.timeouts >= (limit if size > self._config.base else 2 * limit)
 
     # Probes
 

@@ -41,9 +41,10 @@ class Window:
         return self._told(c, offered, up=True)
 
     def free(self, c: Tcb) -> int:
-        """Bytes that the receive buffer could take from RCV.NXT on."""
+        """Bytes that the receive buffer could take from RCV.NXT on, as far as can be told."""
         room = c.receiving.limit - c.receiving.unread
-        return max(0, room)
+        largest = _LARGEST << c.rcv_scale if c.rcv_scale > 0 else _LARGEST
+        return max(0, min(room, largest))
 
     def grows(self, c: Tcb, offered: int, free: int) -> bool:
         """Whether the right edge may move on, by silly-window avoidance (RFC 9293 3.8.6.2.2).
