@@ -53,8 +53,9 @@ class ArpConfig:
     """Between requests for one address (RFC 1122 2.3.2.1: at most one a second)."""
     attempts: int = 3
     """Requests before the packets that wait are given up with 'host unreachable'."""
-    queue_limit: int = 16
-    """Packets that wait for one address; RFC 1122 2.3.2.2 wants one at least, the latest."""
+    queue_limit: int = 64
+    """Packets that wait for one address; RFC 1122 2.3.2.2 wants one at least, the latest. So many
+    that a datagram of any size may wait whole: 65 535 bytes are 45 fragments on Ethernet."""
     table_limit: int = 4096
     """Entries held; the oldest goes first."""
     probe: bool = False
