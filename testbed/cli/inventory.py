@@ -50,10 +50,10 @@ def check(files: tuple[Path, ...]) -> None:
 
 @inventory.command("schema")
 def print_schema() -> None:
-    r"""Print the JSON Schema of bench files.
+    """Print the JSON Schema of bench files.
 
     \b
     For editors that speak the YAML language server, save it and begin the bench file with
       # yaml-language-server: $schema=bench.schema.json
-    """
+    """  # noqa: D301 - \b is click's mark
     click.echo(json.dumps(schema(), indent=2))

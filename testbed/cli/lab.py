@@ -30,7 +30,7 @@ def lab() -> None:
     help="Where to write the bench file of the gear (default: NAME-held.yaml).",
 )
 def up(bench_file: Path, held: bool, out: Path | None) -> None:
-    r"""Bring the virtual bench of FILE up, and write a bench file of kind hardware for it.
+    """Bring the virtual bench of FILE up, and write a bench file of kind hardware for it.
 
     Without --hold it stands until Ctrl-C. With it, drive it as you would hardware:
 
@@ -38,7 +38,7 @@ def up(bench_file: Path, held: bool, out: Path | None) -> None:
       testbed lab up inventory/virtual.yaml --hold
       testbed run --bench virtual-held.yaml
       testbed lab down virtual
-    """
+    """  # noqa: D301 - \b is click's mark
     bench = load_bench(bench_file)
     if bench.lab != "virtual":
         raise PlanError(f"{bench_file}: lab is {bench.lab}; only a virtual bench can be brought up")

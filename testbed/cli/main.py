@@ -16,6 +16,7 @@ from testbed.cli.inventory import inventory
 from testbed.cli.lab import lab
 from testbed.cli.plans import plans
 from testbed.cli.run import drill, run
+from testbed.cli.stack import stack
 from testbed.errors import TestbedError, UsageError
 
 __all__ = ["main"]
@@ -41,7 +42,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="testbed")
 def main() -> None:
-    r"""Judge switches, routers, hosts and links, with the packets to prove it.
+    """Judge switches, routers, hosts and links, with the packets to prove it.
 
     A bench file says what is plugged into what. Plans say what must happen. The same plans run on
     any bench that has the topology they ask for.
@@ -56,7 +57,7 @@ def main() -> None:
     \b
     Exit codes: 0 all passed; 1 a device failed; 2 the command, a plan or a file is wrong;
     3 the bench is wrong; 4 nothing ran; 130 interrupted.
-    """
+    """  # noqa: D301 - \b is click's mark
     signal.signal(signal.SIGTERM, _terminate)
 
 
@@ -65,5 +66,5 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-for command in (run, drill, plans, inventory, bench, lab, console, doctor):
+for command in (run, drill, plans, inventory, bench, lab, console, doctor, stack):
     main.add_command(command)

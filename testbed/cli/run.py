@@ -108,13 +108,13 @@ def run(  # noqa: PLR0917 - click passes each option by name
     junit: str | None,
     stop: bool,
 ) -> None:
-    r"""Run PLANS (files, folders or pytest node ids; default: plans) on a bench.
+    """Run PLANS (files, folders or pytest node ids; default: plans) on a bench.
 
     \b
       testbed run --bench inventory/virtual.yaml
       testbed run --bench rack7.yaml -b SW              switching only
       testbed run --bench rack7.yaml plans/routing -k ttl
-    """
+    """  # noqa: D301 - \b is click's mark
     arguments = _arguments(plans, bench_file, artifacts, capture)
     arguments += ["--bench-slow"] if slow else []
     arguments += ["--bench-python-hosts"] if python_hosts else []
