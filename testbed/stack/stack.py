@@ -356,6 +356,7 @@ class Stack:
         self.config = self.core.config = config
         self.ip.config = config
         self.udp.config = config.udp
+        self.tcp.reconfigure()
         for link in self._interfaces.values():
             link.neighbours.config = config.arp
         if not isinstance(self.ip.onward, NatRouter):

@@ -12,6 +12,7 @@ from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.states import Cause, State
 from testbed.stack.tcp.tcb import MODULUS, Tcb, Timer, unwrap
 from testbed.stack.tcp.transmit import Transmitter
+from testbed.stack.tcp.tuned import Tuned
 from testbed.timing import Duration, Instant
 from testbed.wire.tcp import TcpSegment
 from testbed.wire.tcp_options import Sack, Timestamps
@@ -21,10 +22,10 @@ __all__ = ["Acks"]
 _FIN_OUT = frozenset({State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK})
 
 
-class Acks:
+class Acks(Tuned):
     """Moves the send window."""
 
-    __slots__ = ("_config", "_events", "_guard", "_lifecycle", "_output", "_pathmtu", "_transmit")
+    __slots__ = ("_events", "_guard", "_lifecycle", "_output", "_pathmtu", "_transmit")
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class Acks:
         output: Output,
         pathmtu: PathMtu,
     ) -> None:
-        self._config = lower.config.tcp
+        super().__init__(lower.config.tcp)
         self._events = lower.events
         self._transmit = transmit
         self._guard = guard

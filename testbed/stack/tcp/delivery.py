@@ -10,6 +10,7 @@ from testbed.stack.tcp.lifecycle import Lifecycle
 from testbed.stack.tcp.states import Cause, State
 from testbed.stack.tcp.tcb import Tcb, Timer
 from testbed.stack.tcp.transmit import Transmitter
+from testbed.stack.tcp.tuned import Tuned
 from testbed.timing import Instant
 from testbed.wire.tcp import TcpSegment
 
@@ -19,13 +20,13 @@ _RECEIVING = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
 """The states in which text may come: the peer has not closed."""
 
 
-class Delivery:
+class Delivery(Tuned):
     """Takes text, urgent pointers and FINs in."""
 
-    __slots__ = ("_config", "_events", "_lifecycle", "_transmit")
+    __slots__ = ("_events", "_lifecycle", "_transmit")
 
     def __init__(self, lower: Lower, transmit: Transmitter, lifecycle: Lifecycle) -> None:
-        self._config = lower.config.tcp
+        super().__init__(lower.config.tcp)
         self._events = lower.events
         self._transmit = transmit
         self._lifecycle = lifecycle

@@ -12,6 +12,7 @@ from testbed.stack.tcp.recovery import LossRecovery
 from testbed.stack.tcp.rtt import RttEstimator
 from testbed.stack.tcp.sendbuffer import SendBuffer
 from testbed.stack.tcp.tcb import MODULUS, Key, Tcb
+from testbed.stack.tcp.tuned import Tuned
 from testbed.stack.tcp.window import Window
 from testbed.timing import Instant
 from testbed.wire.tcp import TcpSegment
@@ -26,14 +27,14 @@ _ISN_TICK: Final = 4000
 _LARGEST_SHIFT: Final = 14
 
 
-class Factory:
+class Factory(Tuned):
     """Fills in what a new connection needs, and what the peer's SYN tells."""
 
-    __slots__ = ("_config", "_lower", "_window")
+    __slots__ = ("_lower", "_window")
 
     def __init__(self, lower: Lower, window: Window) -> None:
+        super().__init__(lower.config.tcp)
         self._lower = lower
-        self._config = lower.config.tcp
         self._window = window
 
     def open(self, c: Tcb, now: Instant, *, isn: int | None = None) -> None:

@@ -8,6 +8,7 @@ from testbed.stack.lower import Lower
 from testbed.stack.tcp.notices import ChallengeAck, SegmentDropped
 from testbed.stack.tcp.tcb import MODULUS, Tcb
 from testbed.stack.tcp.transmit import Transmitter
+from testbed.stack.tcp.tuned import Tuned
 from testbed.timing import Instant, seconds
 from testbed.wire.tcp_options import Timestamps
 
@@ -20,13 +21,13 @@ _STALE: Final = seconds(24 * 24 * 3600)
 """RFC 7323 5.5: TS.Recent of a connection idle for more than 24 days is invalid."""
 
 
-class Guard:
+class Guard(Tuned):
     """Tests every segment of a connection passes, and the answers to those that do not."""
 
-    __slots__ = ("_challenges", "_config", "_events", "_span_from", "_transmit")
+    __slots__ = ("_challenges", "_events", "_span_from", "_transmit")
 
     def __init__(self, lower: Lower, transmit: Transmitter) -> None:
-        self._config = lower.config.tcp
+        super().__init__(lower.config.tcp)
         self._events = lower.events
         self._transmit = transmit
         self._challenges = 0

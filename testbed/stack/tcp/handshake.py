@@ -15,17 +15,17 @@ from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.states import Cause
 from testbed.stack.tcp.tcb import Tcb, Timer, unwrap
 from testbed.stack.tcp.transmit import ACK, FIN, RST, SYN, Transmitter
+from testbed.stack.tcp.tuned import Tuned
 from testbed.timing import Duration, Instant
 from testbed.wire.tcp import TcpSegment
 
 __all__ = ["Handshake"]
 
 
-class Handshake:
+class Handshake(Tuned):
     """Brings connections to ESTABLISHED."""
 
     __slots__ = (
-        "_config",
         "_delivery",
         "_events",
         "_factory",
@@ -48,7 +48,7 @@ class Handshake:
         keepalive: Keepalive,
         pathmtu: PathMtu,
     ) -> None:
-        self._config = lower.config.tcp
+        super().__init__(lower.config.tcp)
         self._events = lower.events
         self._transmit = transmit
         self._lifecycle = lifecycle

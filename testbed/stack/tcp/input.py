@@ -16,6 +16,7 @@ from testbed.stack.tcp.pathmtu import PathMtu
 from testbed.stack.tcp.states import Cause, State
 from testbed.stack.tcp.tcb import Tcb, unwrap
 from testbed.stack.tcp.transmit import ACK, FIN, RST, SYN, URG, Transmitter
+from testbed.stack.tcp.tuned import Tuned
 from testbed.timing import Instant
 from testbed.wire.tcp import TcpSegment
 from testbed.wire.tcp_options import Timestamps
@@ -25,12 +26,11 @@ __all__ = ["Input"]
 _SPECIAL: Final = SYN | RST
 
 
-class Input:
+class Input(Tuned):
     """Takes segments in, in the order of the RFC's checks."""
 
     __slots__ = (
         "_acks",
-        "_config",
         "_delivery",
         "_guard",
         "_handshake",
@@ -53,7 +53,7 @@ class Input:
         handshake: Handshake,
         pathmtu: PathMtu,
     ) -> None:
-        self._config = lower.config.tcp
+        super().__init__(lower.config.tcp)
         self._transmit = transmit
         self._guard = guard
         self._lifecycle = lifecycle

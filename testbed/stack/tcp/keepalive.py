@@ -9,6 +9,7 @@ from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.states import Cause, State
 from testbed.stack.tcp.tcb import Tcb, Timer
 from testbed.stack.tcp.transmit import ACK, Transmitter
+from testbed.stack.tcp.tuned import Tuned
 from testbed.timing import Duration, Instant
 
 __all__ = ["Keepalive"]
@@ -16,13 +17,13 @@ __all__ = ["Keepalive"]
 _WATCHED = frozenset({State.ESTABLISHED, State.CLOSE_WAIT, State.FIN_WAIT_1, State.FIN_WAIT_2})
 
 
-class Keepalive:
+class Keepalive(Tuned):
     """Probes idle connections, where their users ask for it."""
 
-    __slots__ = ("_config", "_events", "_lifecycle", "_transmit")
+    __slots__ = ("_events", "_lifecycle", "_transmit")
 
     def __init__(self, lower: Lower, transmit: Transmitter, lifecycle: Lifecycle) -> None:
-        self._config = lower.config.tcp
+        super().__init__(lower.config.tcp)
         self._events = lower.events
         self._transmit = transmit
         self._lifecycle = lifecycle

@@ -134,6 +134,10 @@ class TcpLayer:
                 return port
         raise Refused("EADDRNOTAVAIL", "no free port")
 
+    def reconfigure(self) -> None:
+        """The stack's settings have changed: new connections go by them."""
+        self._machine.retune()
+
     # Views
 
     @property

@@ -11,18 +11,19 @@ from testbed.stack.tcp.states import Cause, State, step
 from testbed.stack.tcp.table import Table
 from testbed.stack.tcp.tcb import Tcb, Timer
 from testbed.stack.tcp.transmit import Transmitter
+from testbed.stack.tcp.tuned import Tuned
 from testbed.timing import Duration, Instant
 
 __all__ = ["Lifecycle"]
 
 
-class Lifecycle:
+class Lifecycle(Tuned):
     """Moves connections through the table of states, and clears them away."""
 
-    __slots__ = ("_alarms", "_config", "_events", "_table", "_transmit")
+    __slots__ = ("_alarms", "_events", "_table", "_transmit")
 
     def __init__(self, lower: Lower, table: Table[Owner], transmit: Transmitter) -> None:
-        self._config = lower.config.tcp
+        super().__init__(lower.config.tcp)
         self._events = lower.events
         self._alarms = lower.alarms
         self._table = table

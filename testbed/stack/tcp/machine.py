@@ -94,3 +94,22 @@ class Machine:
             keepalive=self.keepalive,
             pathmtu=self.pathmtu,
         )
+
+    def retune(self) -> None:
+        """Go by the settings that the lower layer has now; connections keep theirs."""
+        config = self.lower.config.tcp
+        for part in (
+            self.transmit,
+            self.transmit.window,
+            self.factory,
+            self.guard,
+            self.lifecycle,
+            self.output,
+            self.acks,
+            self.delivery,
+            self.keepalive,
+            self.handshake,
+            self.input,
+            self.timers,
+        ):
+            part.tune(config)

@@ -11,6 +11,7 @@ from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.states import State
 from testbed.stack.tcp.tcb import MODULUS, Tcb, Timer
 from testbed.stack.tcp.transmit import ACK, FIN, PSH, Transmitter
+from testbed.stack.tcp.tuned import Tuned
 from testbed.timing import Duration, Instant
 
 __all__ = ["Output"]
@@ -21,13 +22,13 @@ _MAY_SEND = frozenset(
 """States in which data, or the FIN, may still be on its way out."""
 
 
-class Output:
+class Output(Tuned):
     """Decides what to send, and sends it."""
 
-    __slots__ = ("_config", "_events", "_transmit")
+    __slots__ = ("_events", "_transmit")
 
     def __init__(self, lower: Lower, transmit: Transmitter) -> None:
-        self._config = lower.config.tcp
+        super().__init__(lower.config.tcp)
         self._events = lower.events
         self._transmit = transmit
 

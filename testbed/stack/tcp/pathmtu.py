@@ -23,17 +23,16 @@ _UNCONFIRMED: Final = frozenset({SearchState.BASE, SearchState.ERROR})
 class PathMtu:
     """Keeps a connection's segments within what its path carries."""
 
-    __slots__ = ("_config", "_factory", "_lower", "_output")
+    __slots__ = ("_factory", "_lower", "_output")
 
     def __init__(self, lower: Lower, factory: Factory, output: Output) -> None:
         self._lower = lower
-        self._config = lower.config.pmtu
         self._factory = factory
         self._output = output
 
     def start(self, c: Tcb, now: Instant) -> None:
         """The connection is open: search from the start where the settings say so."""
-        if self._config.enabled and self._config.probing == "always":
+        if self._lower.config.pmtu.enabled and self._lower.config.pmtu.probing == "always":
             self._search(c, now)
             self._adopt(c, now)
 
@@ -60,7 +59,7 @@ class PathMtu:
     def _search(self, c: Tcb, now: Instant) -> Probing:
         if c.mtu_search is None:
             make = self._lower.variants.of(MtuSearch)
-            c.mtu_search = Probing(make(self._config, self._ceiling(c, now), now))
+            c.mtu_search = Probing(make(self._lower.config.pmtu, self._ceiling(c, now), now))
         return c.mtu_search
 
     def _arm(self, c: Tcb) -> None:
@@ -87,7 +86,7 @@ class PathMtu:
         if c.mtu_search is not None and c.mtu_search.size:
             c.mtu_search.search.probe_inconclusive(c.mtu_search.size)
             c.mtu_search.size = 0
-        if self._config.probing != "off" and self.suspicious(c):
+        if self._lower.config.pmtu.probing != "off" and self.suspicious(c):
             self._search(c, now).search.black_hole(now)
             self._adopt(c, now)
 
@@ -97,13 +96,13 @@ class PathMtu:
         Packets no larger than the base are suspected late: they rather tell of an outage. Once a
         search has fallen back, the next smaller size is tried at each timeout.
         """
-        limit = self._config.black_hole_timeouts
+        limit = self._lower.config.pmtu.black_hole_timeouts
         size = min(c.sending.end - c.snd_una, c.mss) + _HEADERS
-        if not self._config.enabled or size <= self._config.least:
+        if not self._lower.config.pmtu.enabled or size <= self._lower.config.pmtu.least:
             return False
         if c.mtu_search is not None and c.mtu_search.search.state in _UNCONFIRMED:
             return True
-        return c.timeouts >= (limit if size > self._config.base else 2 * limit)
+        return c.timeouts >= (limit if size > self._lower.config.pmtu.base else 2 * limit)
 
     # Probes
 

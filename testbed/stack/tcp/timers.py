@@ -12,6 +12,7 @@ from testbed.stack.tcp.recovery import Fired
 from testbed.stack.tcp.states import Cause, State
 from testbed.stack.tcp.tcb import Tcb, Timer
 from testbed.stack.tcp.transmit import Transmitter
+from testbed.stack.tcp.tuned import Tuned
 from testbed.timing import Instant
 
 __all__ = ["Timers"]
@@ -19,12 +20,11 @@ __all__ = ["Timers"]
 _OPENING = frozenset({State.CLOSED, State.LISTEN, State.SYN_SENT, State.SYN_RECEIVED})
 
 
-class Timers:
+class Timers(Tuned):
     """Sets connections' alarms and does what falls due (RFC 9293 3.10.8)."""
 
     __slots__ = (
         "_alarms",
-        "_config",
         "_handshake",
         "_keepalive",
         "_lifecycle",
@@ -45,9 +45,9 @@ class Timers:
         keepalive: Keepalive,
         pathmtu: PathMtu,
     ) -> None:
+        super().__init__(lower.config.tcp)
         self._lower = lower
         self._alarms = lower.alarms
-        self._config = lower.config.tcp
         self._transmit = transmit
         self._lifecycle = lifecycle
         self._output = output

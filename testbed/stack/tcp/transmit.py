@@ -8,6 +8,7 @@ from typing import Final
 from testbed.stack.lower import Lower, Path
 from testbed.stack.tcp.notices import ResetSent
 from testbed.stack.tcp.tcb import Tcb, Timer
+from testbed.stack.tcp.tuned import Tuned
 from testbed.stack.tcp.window import Window
 from testbed.timing import Instant
 from testbed.wire.checksum import fold, ones_sum, pseudo_header_sum
@@ -41,15 +42,14 @@ _PLAIN_CONTROL: Final = 0x5000
 _STAMPED_CONTROL: Final = 0x8000
 
 
-class Transmitter:
+class Transmitter(Tuned):
     """Makes a connection's segments and hands them to IP."""
 
-    __slots__ = ("_config", "_entropy", "_events", "_lower", "_pmtu", "window")
+    __slots__ = ("_entropy", "_events", "_lower", "window")
 
     def __init__(self, lower: Lower) -> None:
+        super().__init__(lower.config.tcp)
         self._lower = lower
-        self._config = lower.config.tcp
-        self._pmtu = lower.config.pmtu.enabled
         self._entropy = lower.entropy
         self._events = lower.events
         self.window = lower.variants.of(Window)(self._config)
@@ -262,9 +262,20 @@ class Transmitter:
             data = _PLAIN.pack(here, there, seq, ack, control, window, fold(words), 0)
         self._to_path(c, data + payload if payload else data, now)
 
+    @property
+    def _df(self) -> bool:
+        return self._lower.config.pmtu.enabled
+
     def _to_path(self, c: Tcb, data: bytes, now: Instant) -> None:
         options = c.options
-        c.path.send(data, IpProtocol.TCP, now, ttl=options.ttl, tos=options.tos, df=self._pmtu)
+        c.path.send(
+            data,
+            IpProtocol.TCP,
+            now,
+            ttl=options.ttl,
+            tos=options.tos,
+            df=self._df,
+        )
 
     # Segments of no connection
 
@@ -280,7 +291,12 @@ class Transmitter:
             )
         name = f"{packet.dst}:{segment.dst_port}-{packet.src}:{segment.src_port}"
         self._events.add(ResetSent(now, name))
-        path.send(answer.emit(packet.dst, packet.src), IpProtocol.TCP, now, df=self._pmtu)
+        path.send(
+            answer.emit(packet.dst, packet.src),
+            IpProtocol.TCP,
+            now,
+            df=self._df,
+        )
 
     def refuse_ack(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
         """<SEQ=SEG.ACK><CTL=RST>: an ACK for what this connection never sent."""

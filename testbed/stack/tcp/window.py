@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from testbed.stack.tcp.tcb import Tcb
-from testbed.stack.tcp_config import TcpConfig
+from testbed.stack.tcp.tuned import Tuned
 
 __all__ = ["Window"]
 
 _LARGEST: Final = 0xFFFF
 
 
-class Window:
+class Window(Tuned):
     """What window a connection's next segment offers."""
 
-    __slots__ = ("_config",)
-
-    def __init__(self, config: TcpConfig) -> None:
-        self._config = config
+    __slots__ = ()
 
     def scale_for(self, buffer: int) -> int:
         """The least shift by which ``buffer`` can be told; RFC 7323 2.3: 14 at most."""

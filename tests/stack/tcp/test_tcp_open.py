@@ -449,3 +449,10 @@ def test_a_close_before_the_handshake_is_done_follows_it():
     wire.say("A", 1, 1)
     assert wire.one().brief() == "FA 1:1 1"
     assert connection.state is State.FIN_WAIT_1
+
+
+def test_settings_that_change_hold_for_new_connections():
+    wire = Wire(timestamps=True)
+    wire.stack.reconfigure(wire.stack.config.with_(tcp={"timestamps": False, "mss": 700}))
+    wire.start()
+    assert wire.one().segment.options == (MSS(700),)
