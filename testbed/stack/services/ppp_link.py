@@ -19,7 +19,7 @@ from testbed.stack.services.ppp_lcp import Lcp
 from testbed.stack.variants import Variants
 from testbed.timing import Instant
 from testbed.wire.ppp import PppFrame, PppProtocol
-from testbed.wire.ppp_control import ControlPacket
+from testbed.wire.ppp_control import ControlPacket, IpcpOption
 
 __all__ = ["Phase", "PhaseChanged", "PppLink"]
 
@@ -245,8 +245,8 @@ class PppLink:
         self.ipcp.automaton.on(Happening.UP, now)
 
     def _ip_up(self, now: Instant) -> None:
-        if int(self.ipcp.local) == 0:
-            self._drop("neither side knows an address for this one", now)
+        if int(self.ipcp.local) == 0 or IpcpOption.ADDRESS in self.ipcp.refused:
+            self._drop("no address for this side that both agree on", now)
             self.close(now)
         else:
             self.on_up(now)

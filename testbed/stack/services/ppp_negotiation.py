@@ -186,7 +186,7 @@ class ControlProtocol(ABC):
         a Configure-Reject. After ``max_failure`` Naks, what they were about is rejected (4.6).
         """
         rejects = [option for option in options if self.unknown(option)]
-        better = [(option, self.better(option)) for option in options]
+        better = [(option, self.better(option)) for option in options if option not in rejects]
         naks = [instead for _, instead in better if instead is not None]
         exhausted = self.naks >= self.automaton.config.max_failure
         if exhausted and not rejects:
