@@ -47,7 +47,8 @@ def test_pair(bench: Bench) -> None:
         raise ExpectationFailed("a segment permits SACK")
     seen.at("peer--dut").expect_none(match.tcp(has="RST"))
     for client, server in (("peer", "dut"), ("dut", "peer")):
-        bench.transfer(client, server, port=5001, up=3000, down=4000).expect_intact(within=seconds(3))
+        transfer = bench.transfer(client, server, port=5001, up=3000, down=4000)
+        transfer.expect_intact(within=seconds(3))
     bench.log(f"dut is {dut.platform}, {dut.name}")
 
 @pytest.mark.topology(Topology.chain("peer:nic", "r:router"))
