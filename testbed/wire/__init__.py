@@ -46,7 +46,11 @@ from testbed.wire.subnets import (
     class_network,
     class_of,
     directed_broadcast,
+    host_count,
+    host_range,
+    mask_of,
     multicast_mac,
+    prefix_of,
 )
 from testbed.wire.tcp import TcpFlags, TcpSegment
 from testbed.wire.tcp_options import (
@@ -131,11 +135,15 @@ __all__ = [
     "enclose",
     "fields",
     "fragment",
+    "host_count",
+    "host_range",
     "internet_checksum",
     "ipv4_address",
+    "mask_of",
     "multicast_mac",
     "parse_icmpv4",
     "patched",
+    "prefix_of",
     "pseudo_header_sum",
     "reassemble",
     "seq_add",

@@ -1,4 +1,4 @@
-"""What the standard library's ipaddress leaves out: classes, directed broadcasts, group MACs."""
+"""What the standard library's ipaddress leaves out: classes, masks, host counts, group MACs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from typing import Literal, TypeAlias
 from testbed.errors import WireError
 from testbed.wire.addresses import MacAddr
 
-__all__ = ["AddressClass", "class_network", "class_of", "directed_broadcast", "multicast_mac"]
+__all__ = [
+    "AddressClass",
+    "class_network",
+    "class_of",
+    "directed_broadcast",
+    "host_count",
+    "host_range",
+    "mask_of",
+    "multicast_mac",
+    "prefix_of",
+]
 
 AddressClass: TypeAlias = Literal["A", "B", "C", "D", "E"]
 
@@ -44,6 +54,41 @@ def directed_broadcast(where: IPv4Interface | IPv4Network) -> IPv4Address:
     if network.prefixlen > 30:
         raise WireError(f"{network} has no directed broadcast: its prefix is longer than 30 bits")
     return network.broadcast_address
+
+
+def mask_of(prefix: int) -> IPv4Address:
+    """The subnet mask with ``prefix`` leading ones; WireError unless that is 0 to 32."""
+    if not 0 <= prefix <= 32:
+        raise WireError(f"a prefix of {prefix} bits, expected 0 to 32")
+    return IPv4Address(0xFFFFFFFF << (32 - prefix) & 0xFFFFFFFF)
+
+
+def prefix_of(mask: IPv4Address) -> int:
+    """How many leading ones a subnet mask has.
+
+    WireError where a zero stands before a one: RFC 950 allowed such masks, RFC 1812 2.2.5.2 and
+    CIDR (RFC 4632 5.1) do not.
+    """
+    zeros = int(mask) ^ 0xFFFFFFFF
+    if zeros & (zeros + 1):
+        raise WireError(f"{mask} is no subnet mask: its ones are not contiguous")
+    return 32 - zeros.bit_length()
+
+
+def host_count(network: IPv4Network) -> int:
+    """How many hosts can have an address in a network.
+
+    All addresses but the network's own and its broadcast; both of a prefix of 31 bits, which has
+    neither (RFC 3021 2.1); the one of a prefix of 32.
+    """
+    total = network.num_addresses
+    return total if network.prefixlen > 30 else total - 2
+
+
+def host_range(network: IPv4Network) -> tuple[IPv4Address, IPv4Address]:
+    """The first and the last address that a host of a network can have."""
+    first, last = network.network_address, network.broadcast_address
+    return (first, last) if network.prefixlen > 30 else (first + 1, last - 1)
 
 
 def multicast_mac(ip: IPv4Address) -> MacAddr:
