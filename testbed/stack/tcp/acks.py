@@ -113,9 +113,15 @@ class Acks(Tuned):
             return False
         c.snd_wnd = window
         c.max_window = max(c.max_window, window)
-        if before == 0 and Timer.PERSIST in c.due:
-            self._events.add(WindowOpened(now, c.name, window))
+        if before == 0 and window:
+            self._opened(c, window, now)
         return True
+
+    def _opened(self, c: Tcb, window: int, now: Instant) -> None:
+        if Timer.PERSIST in c.due:
+            self._events.add(WindowOpened(now, c.name, window))
+        elif c.recovery.flight:
+            c.recovery.on_window_open(now)
 
     def _settle_probe(self, c: Tcb, ack: int, now: Instant) -> None:
         """A zero-window probe was answered: its byte was taken, the window opened, or neither."""

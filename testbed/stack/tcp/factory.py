@@ -148,7 +148,9 @@ class Factory(Tuned):
         self.set_mss(c, now)
         variants = self._lower.variants
         smss = self.smss(c)
-        c.congestion = make(c.options.congestion_control or config.congestion_control, config, smss)
+        c.congestion = make(
+            c.options.congestion_control or config.congestion_control, config, smss, variants
+        )
         c.recovery = variants.of(LossRecovery)(
             config, c.congestion, c.rtt, c.iss + 1, self._lower.events, c.name, variants
         )

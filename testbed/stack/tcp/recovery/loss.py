@@ -142,6 +142,17 @@ class LossRecovery(Acknowledgements):
             [s for s in self._board.segments if s.seq < end and seq < s.end], Reason.PMTU
         )
 
+    def on_window_open(self, now: Instant) -> None:
+        """The peer takes data again, after it shut its window over what is in flight.
+
+        What it refused is sent again at once, rather than when the backed-off timer fires.
+        """
+        if self.phase is Phase.TIMEOUT and self._board.segments:
+            self._frto.stop()
+            self._mark_timed_out(now)
+            self.rtt.reset_back_off()
+            self._restart_rto(now)
+
     def next_deadline(self) -> Instant | None:
         """When ``on_deadline`` is to be called, None while nothing is outstanding."""
         at = self._rto_at
