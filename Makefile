@@ -2,10 +2,11 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 PLANS ?= plans
+SEED ?= 1
 BENCH ?= inventory/virtual.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test drill bench lint clean
+.PHONY: help setup run test drill bench soak fuzz lint clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -27,6 +28,12 @@ bench: setup ## measure it beside its peers: BENCHMARKS="wire_tcp ..." for some 
 	@$(BIN)/python -c 'import dpkt, pytcp' 2>/dev/null || \
 	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@$(BIN)/python tests/benchmarks $(BENCHMARKS)
+
+soak: setup ## two thousand seeded transfers between two stacks, under every fault
+	@PYTHONPATH=tests/helpers $(BIN)/python tests/helpers/soak.py $(SEED) 2000
+
+fuzz: setup ## a million mutated frames into a live stack
+	@PYTHONPATH=tests/helpers $(BIN)/python tests/helpers/fuzz.py 1000000 $(SEED)
 
 lint: setup ## check style, types and layers
 	@.ci/lint
