@@ -41,7 +41,12 @@ def quickly_made(cls: type[T]) -> type[T]:
         ["_set(_self, '__class__', _draft)"]
         + [f"_self.{name} = {name}" for name in names]
         + ["_self.__class__ = _cls", "_self.__post_init__()"],
-        {"_set": object.__setattr__, "_draft": _draft_of(cast("Any", cls)), "_cls": cls, **defaults},
+        {
+            "_set": object.__setattr__,
+            "_draft": _draft_of(cast("Any", cls)),
+            "_cls": cls,
+            **defaults,
+        },
     )
     setattr(cls, "__init__", made)  # noqa: B010 - to assign it is an error to mypy, rightly
     return cls
