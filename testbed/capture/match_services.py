@@ -37,6 +37,14 @@ _Ip: TypeAlias = (
 _Name: TypeAlias = DnsName | str | Collection[DnsName] | Callable[[DnsName], object] | None
 
 
+class _Named(Number):
+    """A number whose values have names that say more."""
+
+    def show(self, value: Any) -> str:
+        """The name, where there is one."""
+        return next((name for name, held in self.names.items() if held == value), str(value))
+
+
 class _DomainName(Kind):
     """A domain name; upper and lower case are the same (RFC 1035 2.3.3)."""
 
@@ -166,8 +174,8 @@ _DHCP: Final = Layer(
     "a DHCP message",
     lambda seen: seen.dhcp,
     {
-        "type": Field(Number(8, _names(DhcpType)), _dhcp("type")),
-        "op": Field(Number(8, _names(DhcpOp)), _dhcp("op")),
+        "type": Field(_Named(8, _names(DhcpType)), _dhcp("type")),
+        "op": Field(_Named(8, _names(DhcpOp)), _dhcp("op")),
         "xid": Field(_hexadecimal(32), _dhcp("xid")),
         "secs": Field(Number(16), _dhcp("secs")),
         "broadcast": Field(Truth(), _dhcp("broadcast")),
@@ -191,8 +199,8 @@ _DNS: Final = Layer(
         "ident": Field(_hexadecimal(16), _dns("ident")),
         "response": Field(Truth(), _dns("response")),
         "name": Field(_DomainName(), _question("name")),
-        "type": Field(Number(16, _names(DnsType)), _question("type")),
-        "rcode": Field(Number(4, _names(DnsRcode)), _dns("rcode")),
+        "type": Field(_Named(16, _names(DnsType)), _question("type")),
+        "rcode": Field(_Named(4, _names(DnsRcode)), _dns("rcode")),
         "aa": Field(Truth(), _dns("aa")),
         "tc": Field(Truth(), _dns("tc")),
         "rd": Field(Truth(), _dns("rd")),

@@ -28,6 +28,7 @@ class _Echo:
         self.seen: list[Datagram] = []
         self.socket = socket
         socket.broadcast = True
+        socket.discover = True  # as a kernel host's socket is, unless told otherwise
         socket.receive_buffer = _KEPT
         socket.on_datagram = self._take
 
@@ -201,12 +202,9 @@ class StackServices(ABC):
 
     def _open_udp(self, port: int, address: IPv4Address | None = None) -> UdpSocket:
         try:
-            socket = self.host.stack.udp.open(self.host.now(), address, port)
+            return self.host.stack.udp.open(self.host.now(), address, port)
         except Refused as error:
             raise DeviceError(f"{self.name}: UDP port {port}: {error}") from error
-        if address is not None:
-            socket.interface = self._port_with(address)
-        return socket
 
     def _port_with(self, address: IPv4Address) -> str | None:
         """The interface that has ``address``; None where the stack may choose."""

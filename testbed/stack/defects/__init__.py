@@ -4,6 +4,6 @@ Nobody of the good stack imports this. A plan's drill has one put in the place o
 ``faults.python_stack(defects.tcp.SCALES_UNAGREED)``.
 """
 
-from testbed.stack.defects import tcp
+from testbed.stack.defects import closing, fragments, handshake, pmtu, receiver, services, tcp, udp
 
-__all__ = ["tcp"]
+__all__ = ["closing", "fragments", "handshake", "pmtu", "receiver", "services", "tcp", "udp"]

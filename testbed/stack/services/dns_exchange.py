@@ -121,7 +121,7 @@ class Exchange:
             message = self._parsed(datagram.payload)
             if message is None or self._connection is not None:
                 continue
-            if message.tc:
+            if self.is_cut(message):
                 self._ask_by_tcp(now)
             else:
                 self._finish(message, now)
@@ -133,6 +133,10 @@ class Exchange:
         except WireError:
             return None
         return message if self.matches(message) else None
+
+    def is_cut(self, message: DnsMessage) -> bool:
+        """Whether there is more of the answer than came."""
+        return message.tc
 
     def _ask_by_tcp(self, now: Instant) -> None:
         self._stack.alarms.set(self._key(), after(now, self._timeout), self._expire)
