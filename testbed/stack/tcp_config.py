@@ -66,8 +66,8 @@ class TcpConfig:
     retries_r1: int = 3
     """RFC 9293 3.8.3: after so many retransmissions, IP is told to look for another way."""
     give_up: Duration = seconds(300)
-    """R2 for data, from the first transmission of what is lost. RFC 9293 3.8.3 wants 100 s at least:
-    with that, a line that loses every fifth packet both ways ends one long transfer in ten."""
+    """R2 for data, from the first transmission of what is lost (RFC 9293 3.8.3: 100 s at least;
+    with no more, a line that loses every fifth packet both ways ends one long transfer in ten)."""
     user_timeout: Duration | None = None
     """RFC 9293 3.8.3's user timeout: data unacknowledged so long closes it; None: by R2 only."""
 
