@@ -145,6 +145,11 @@ class Input(Tuned):
         if c.state is State.TIME_WAIT and flags & FIN and seq + length == c.rcv_nxt:
             # 'a retransmission of the remote FIN. Acknowledge it, and restart the 2 MSL timeout'.
             self._lifecycle.move(c, Cause.FIN, now)
+        elif c.probing and not length and seq == c.rcv_nxt - 1:
+            # Window probes crossed: the peer numbers this within our window as it was, and its own
+            # probe's byte was taken meanwhile. Were its ACK not heard, both would wait for ever.
+            c.ack_now = True
+            return True
         elif length and seq == c.rcv_nxt:
             # 'If the RCV.WND is zero, no segments will be acceptable, but special allowance should
             # be made to accept valid ACKs, URGs, and RSTs.'

@@ -167,7 +167,7 @@ class Output(Tuned):
         return Duration(min(base << min(c.persists, 32), self._config.persist_max))
 
     def probe_window(self, c: Tcb, now: Instant) -> None:
-        """'at least one octet of new data (if available)' (RFC 9293 3.8.6.1, MUST-35)."""
+        """'at least one octet of new data (if available)' (RFC 9293 3.8.6.1, MUST-36)."""
         c.persists += 1
         seq = c.snd_una
         if seq < c.sending.end:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
+import pytest
+from pair import Pair
 from tcp_wire import HOST, PEER, Wire
 
+from testbed.stack.config import StackConfig
 from testbed.stack.refusals import Refused
 from testbed.stack.tcp.notices import ConnectionFailed, SegmentResent, StateChanged
 from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.states import State
+from testbed.timing import milliseconds
 
 
 def test_a_stack_connects_to_itself():
@@ -82,3 +88,39 @@ def test_a_snapshot_shows_all_of_a_connection_at_once():
     assert (seen.flight, seen.unsent, seen.unread) == (1460, 80, 3)
     assert seen.cwnd == 14_600  # the user limits it, not the window
     assert seen.retransmissions == ()
+
+
+@pytest.mark.parametrize("pause", [1500, 2999, 3000, 3001, 7000])
+@pytest.mark.parametrize("skew", [0, 1])
+def test_two_windows_that_open_at_once_set_both_streams_going(pause, skew):
+    tcp = {"receive_buffer": 3000, "send_buffer": 20_000, "congestion_control": "newreno"}
+    config = StackConfig.of(tcp=tcp)
+    pair = Pair(config, config, delay=milliseconds(5))
+    listener = pair.right.tcp.listen(80, pair.now)
+    left = pair.left.tcp.connect((IPv4Address("10.0.0.2"), 80), pair.now)
+    pair.run(milliseconds(100))
+    right = listener.accept(pair.now)
+    sides = (left, right)
+    for each in sides:
+        each.send(bytes(20_000), pair.now)
+    pair.run(milliseconds(pause))
+    assert all(each.snapshot().snd_wnd == 0 for each in sides)
+    got = [0, 0]
+    for _ in range(3000):
+        for at, each in enumerate(sides):
+            got[at] += len(each.receive(3000, pair.now) or b"")
+            pair.run(milliseconds(skew))
+        pair.run(milliseconds(3))
+    assert got == [20_000, 20_000]
+    assert len(pair.sent(pair.left)) < 500
+
+
+def test_probes_that_cross_and_are_both_taken_are_both_heard_of():
+    wire = Wire()
+    c = wire.connect(window=0)
+    c.send(b"abc", wire.now)
+    wire.run(1500)  # our probe of one byte is out
+    wire.say("A", 1, 1, b"x", window=0)  # the peer's probe comes and is taken
+    wire.run(200)
+    wire.say("A", 1, 2, window=1000)  # the peer took ours; its number does not count its own yet
+    assert wire.take()[0].brief() == "PA 2:4 2"

@@ -1,4 +1,4 @@
-"""Each part of TCP is a place where a defect can sit: one method overridden breaks one behaviour."""
+"""Each part of TCP is a place where a defect can sit: one overridden method breaks one thing."""
 
 from __future__ import annotations
 
