@@ -1,0 +1,247 @@
+"""Faults of path-MTU discovery: deaf, forgetful, stuck, or too easily persuaded."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from testbed.stack.lower import IcmpError
+from testbed.stack.pmtu import PathMtuCache, PmtuReason
+from testbed.stack.tcp.layer import TcpLayer
+from testbed.stack.udp import UdpLayer
+from testbed.stack.variants import Defect
+from testbed.timing import Duration, Instant, seconds
+
+__all__ = [
+    "COLLAPSES",
+    "FORGETS_HEADER",
+    "NEVER_RAISES",
+    "OBEYS_FORGED_TCP",
+    "OBEYS_FORGED_UDP",
+    "OBEYS_LARGER",
+    "OBEYS_OLD",
+    "OBEYS_TINY",
+    "RAISES_EARLY",
+    "RETRIES_OLD_SIZE",
+    "STUCK_AT_ZERO",
+]
+
+
+class _Deaf(PathMtuCache):
+    __slots__ = ()
+
+    def _implausible(self, *_: int) -> str | None:
+        return "the stack has no path-MTU discovery"
+
+
+class _ForgetsHeader(PathMtuCache):
+    __slots__ = ()
+
+    def frag_needed(
+        self,
+        destination: IPv4Address,
+        reported: int,
+        original_length: int,
+        link_mtu: int,
+        now: Instant,
+        *,
+        header_length: int = 20,
+    ) -> int | None:
+        """Take the MTU for what the packet may carry behind its header."""
+        return super().frag_needed(
+            destination,
+            reported and reported + header_length,
+            original_length,
+            link_mtu,
+            now,
+            header_length=header_length,
+        )
+
+
+class _NeverRaises(PathMtuCache):
+    __slots__ = ()
+
+    def _quiet(self) -> Duration:
+        return seconds(86_400)
+
+
+class _RaisesEarly(PathMtuCache):
+    __slots__ = ()
+
+    def _quiet(self) -> Duration:
+        return Duration(super()._quiet() // 4)
+
+
+class _StuckAtZero(PathMtuCache):
+    __slots__ = ()
+
+    def _implausible(self, reported: int, *more: int) -> str | None:
+        return super()._implausible(reported, *more) if reported else "no MTU is named"
+
+
+class _Collapses(PathMtuCache):
+    __slots__ = ()
+
+    def _plateau_below(self, *_: int) -> int:
+        return 68
+
+
+class _ObeysTiny(PathMtuCache):
+    __slots__ = ()
+
+    def frag_needed(
+        self,
+        destination: IPv4Address,
+        reported: int,
+        original_length: int,
+        link_mtu: int,
+        now: Instant,
+        *,
+        header_length: int = 20,
+    ) -> int | None:
+        """Take an MTU below 68 bytes for true, as far as it can be used."""
+        if not 0 < reported < 68:
+            return super().frag_needed(
+                destination, reported, original_length, link_mtu, now, header_length=header_length
+            )
+        before = self.mtu(destination, link_mtu, now)
+        reason = PmtuReason.REPORTED
+        self._store(destination, 68, now, before, hold=self._quiet(), reason=reason)
+        return 68
+
+
+class _ObeysLarger(PathMtuCache):
+    __slots__ = ()
+
+    def frag_needed(
+        self,
+        destination: IPv4Address,
+        reported: int,
+        original_length: int,
+        link_mtu: int,
+        now: Instant,
+        *,
+        header_length: int = 20,
+    ) -> int | None:
+        """Take whatever is named, more or less than is known."""
+        before = self.mtu(destination, link_mtu, now)
+        if reported <= before:
+            return super().frag_needed(
+                destination, reported, original_length, link_mtu, now, header_length=header_length
+            )
+        mtu, reason = min(reported, link_mtu), PmtuReason.REPORTED
+        self._store(destination, mtu, now, before, hold=self._quiet(), reason=reason)
+        return mtu
+
+
+class _TcpObeysForged(TcpLayer):
+    __slots__ = ()
+
+    def accepts_frag_needed(self, error: IcmpError, now: Instant) -> bool:  # noqa: ARG002
+        """Any."""
+        return True
+
+
+class _TcpObeysOld(TcpLayer):
+    __slots__ = ()
+
+    def accepts_frag_needed(self, error: IcmpError, now: Instant) -> bool:  # noqa: ARG002
+        """Whatever was sent at some time."""
+        found = self._quoted(error)
+        return found is not None and found[1] < found[0].snd_nxt
+
+
+class _UdpObeysForged(UdpLayer):
+    __slots__ = ()
+
+    def accepts_frag_needed(self, error: IcmpError, now: Instant) -> bool:  # noqa: ARG002
+        """Any."""
+        return True
+
+
+RETRIES_OLD_SIZE = Defect(
+    "retries at the old size",
+    "PM-02",
+    "A stack sets DF and does not listen to what comes of it: large datagrams to some places "
+    "are lost, small ones are not, and nobody knows why.",
+    {PathMtuCache: _Deaf},
+)
+
+FORGETS_HEADER = Defect(
+    "forgets the header",
+    "PM-02",
+    "A stack takes the MTU for what a packet may carry behind its IP header: each try is 20 "
+    "bytes too long.",
+    {PathMtuCache: _ForgetsHeader},
+)
+
+NEVER_RAISES = Defect(
+    "never raised",
+    "PM-05",
+    "A stack remembers a path MTU for ever: a detour of minutes, or one forged message, slows "
+    "a host down until it is restarted.",
+    {PathMtuCache: _NeverRaises},
+)
+
+RAISES_EARLY = Defect(
+    "raised too early",
+    "PM-05",
+    "A stack tries larger packets every few seconds: each time packets are lost, for the path "
+    "has not changed.",
+    {PathMtuCache: _RaisesEarly},
+)
+
+STUCK_AT_ZERO = Defect(
+    "stuck",
+    "PM-07",
+    "A stack finds no MTU in a message of a router older than RFC 1191, passes it over, and "
+    "sends the same large packet again and again.",
+    {PathMtuCache: _StuckAtZero},
+)
+
+COLLAPSES = Defect(
+    "collapses to 68 bytes",
+    "PM-07",
+    "A stack that is told no MTU takes the least there is: it gets through, at a tenth of the "
+    "speed.",
+    {PathMtuCache: _Collapses},
+)
+
+OBEYS_FORGED_TCP = Defect(
+    "obeys forged messages about segments",
+    "PM-08",
+    "A stack looks at no more than the destination that a frag needed quotes: anybody who "
+    "knows the addresses makes its connections crawl (RFC 5927).",
+    {TcpLayer: _TcpObeysForged},
+)
+
+OBEYS_OLD = Defect(
+    "obeys messages about segments acked",
+    "PM-08",
+    "A stack takes any sequence number that it has used: half of all numbers are good for a "
+    "forger's guess.",
+    {TcpLayer: _TcpObeysOld},
+)
+
+OBEYS_FORGED_UDP = Defect(
+    "obeys forged messages about datagrams",
+    "PM-08",
+    "A stack believes a frag needed about a datagram that no socket of it ever sent, and "
+    "large answers leave in fragments that a forger can poison.",
+    {UdpLayer: _UdpObeysForged},
+)
+
+OBEYS_TINY = Defect(
+    "obeys an MTU below 68",
+    "PM-08",
+    "A stack takes an MTU that no link may have and sends a byte or two per packet: one "
+    "forged message, and the host is busy with headers.",
+    {PathMtuCache: _ObeysTiny},
+)
+
+OBEYS_LARGER = Defect(
+    "obeys a larger MTU",
+    "PM-08",
+    "A stack raises its estimate when a frag needed names a larger MTU: a forger sends its "
+    "packets into a black hole.",
+    {PathMtuCache: _ObeysLarger},
+)
