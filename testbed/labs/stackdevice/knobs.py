@@ -133,7 +133,8 @@ _IP = {
     "ipfrag_high_thresh": (_number("ip", "reassembly_bytes"),),
     "ipfrag_time": (_seconds("ip", "reassembly_timeout"),),
     "route/min_pmtu": (_number("pmtu", "floor"),),
-    "route/mtu_expires": (_seconds("pmtu", "lifetime"),),
+    # Linux has no bound of its own below which nothing larger is tried: this is all there is.
+    "route/mtu_expires": (_seconds("pmtu", "lifetime"), _seconds("pmtu", "never_before")),
 }
 
 _LINK = {
