@@ -9,6 +9,7 @@ from typing import Final
 from testbed.stack.identification import Identifications
 from testbed.stack.ip import IpLayer
 from testbed.stack.reassembly import Expired, Reassembler, _Datagram
+from testbed.stack.refusals import Refused
 from testbed.stack.udp import UdpLayer
 from testbed.stack.udp_socket import Endpoint, UdpSocket
 from testbed.stack.variants import Defect
@@ -31,6 +32,7 @@ __all__ = [
     "NEVER_FREES",
     "RANDOM_ID",
     "READS_PAST_END",
+    "SENDS_9216",
     "SIGNED_LENGTH",
     "TELLS_ONLY",
     "TELLS_WITHOUT_FIRST",
@@ -256,6 +258,17 @@ class _Wraps(UdpLayer):
         super().transmit(socket, payload, to, now, df=df)
 
 
+class _Sends9216(UdpLayer):
+    __slots__ = ()
+
+    def transmit(
+        self, socket: UdpSocket, payload: bytes, to: Endpoint, now: Instant, *, df: bool
+    ) -> None:
+        if len(payload) > 9216:
+            raise Refused("EMSGSIZE", "9216 bytes at most")
+        super().transmit(socket, payload, to, now, df=df)
+
+
 NEEDS_ORDER = Defect(
     "needs order",
     "FR-03",
@@ -405,6 +418,14 @@ ACCEPTS_TOO_LONG = Defect(
     "A stack holds the payload of a reassembled packet against the limit, and not the packet: "
     "with options it is longer than any length field can say.",
     {Reassembler: _AcceptsTooLong},
+)
+
+SENDS_9216 = Defect(
+    "sends no more than 9216",
+    "FR-09",
+    "A stack's limit for a datagram is the default of BSD's net.inet.udp.maxdgram: what is larger "
+    "is received and cannot be answered.",
+    {UdpLayer: _Sends9216},
 )
 
 SIGNED_LENGTH = Defect(
