@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from testbed.bench.bench import Bench
     from testbed.bench.capturing import Capture
     from testbed.bench.drill import drill
+    from testbed.bench.receiver import Receiver
     from testbed.bench.topology import Kind, Topology
     from testbed.bench.transfers import Transfer
     from testbed.capture import Matcher, TracedFrame, match, tcpflow
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
         to_seconds,
     )
     from testbed.wire import (
+        MSS,
         ArpPacket,
         DestinationUnreachable,
         EchoReply,
@@ -131,6 +133,7 @@ _HOMES = {
     "ParameterProblem": "testbed.wire",
     "PlanError": "testbed.errors",
     "RateLimit": "testbed.link.impair",
+    "Receiver": "testbed.bench.receiver",
     "Redirect": "testbed.wire",
     "Reorder": "testbed.link.impair",
     "StackConfig": "testbed.stack.config",
@@ -166,6 +169,7 @@ _HOMES = {
     "State": "testbed.stack.tcp.states",
     "StackHost": "testbed.hosts.stack_host",
     "StackConnection": "testbed.hosts.stack_sockets",
+    "MSS": "testbed.wire",
     "WindowScale": "testbed.wire",
     "SackPermitted": "testbed.wire",
     "Sack": "testbed.wire",
@@ -191,6 +195,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "MSS",
     "ArpPacket",
     "Bench",
     "BenchError",
@@ -237,6 +242,7 @@ __all__ = [
     "ParameterProblem",
     "PlanError",
     "RateLimit",
+    "Receiver",
     "Redirect",
     "Reorder",
     "Resolution",
