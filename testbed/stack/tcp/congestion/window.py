@@ -105,6 +105,10 @@ class Window:
         self.cwnd = self.smss
 
     def on_smss(self, smss: int) -> None:
-        """The segment size changed; windows keep their bytes, one segment at least."""
+        """The segment size changed; windows keep their bytes, one segment at least.
+
+        The loss window stays what RFC 5681 3.1 has it, one segment: of the new size.
+        """
+        alone = self._after_timeout and self.cwnd == self.smss
         self.smss = smss
-        self.cwnd = max(self.cwnd, smss)
+        self.cwnd = smss if alone else max(self.cwnd, smss)
