@@ -176,6 +176,12 @@ class Router(Device, Configurable, Protocol):
     def set_redirects(self, on: bool) -> None:
         """Whether ICMP redirects are sent."""
 
+    def set_connection_filter(self, tcp_port: int | None) -> None:
+        """Let no SYN to ``tcp_port`` through that is forwarded, in whatever fragments; None: all.
+
+        The SYNs of connections that exist, and all other packets, pass.
+        """
+
     def set_directed_broadcast(self, port: str, on: bool) -> None:
         """Whether broadcasts directed at the subnet of ``port`` are forwarded to it (RFC 2644)."""
 
@@ -300,6 +306,9 @@ class Host(Device, Configurable, Protocol):
         within: Duration,
     ) -> UdpAnswer:
         """Send one datagram and wait for an answer, or for an ICMP error, ``within`` at most."""
+
+    def http_serve(self, port: int, pages: Mapping[str, bytes]) -> None:
+        """Start a web server of ``pages``, by their paths; it closes after each answer."""
 
     def sockets(self) -> tuple[SocketInfo, ...]:
         """The TCP sockets."""

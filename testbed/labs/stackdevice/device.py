@@ -286,7 +286,9 @@ class StackDevice(StackServices):
         """Whether nothing goes on that a new stack would not know of; TIME-WAIT is let go."""
         if self.lent:
             return False
-        over = all(service.done for service in self._services.values()) and not self._echoes
+        over = all(service.done for service in self._services.values()) and not (
+            self._echoes or self._webs
+        )
         return over and all(each.state in _OVER for each in host.stack.tcp.connections)
 
     def _make(self) -> StackHost:

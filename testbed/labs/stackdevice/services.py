@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 
 from testbed.devices.values import Datagram, Flow, TransferResult, UdpAnswer
@@ -12,6 +13,7 @@ from testbed.hosts.stack_host import StackHost
 from testbed.labs.stackdevice.transfers import Client, Server, seeded, socket_options
 from testbed.stack.lower import NoRoute
 from testbed.stack.refusals import Refused
+from testbed.stack.services.http import HttpServer
 from testbed.stack.udp_socket import UdpSocket
 from testbed.timing import Duration, Instant
 
@@ -49,6 +51,7 @@ class StackServices(ABC):
         self.loop = loop
         self._services: dict[tuple[str, int], Client | Server] = {}
         self._echoes: dict[int, _Echo] = {}
+        self._webs: list[HttpServer] = []
 
     @property
     @abstractmethod
@@ -189,8 +192,19 @@ class StackServices(ABC):
             return UdpAnswer(None, error.errno_name)
         return UdpAnswer(None if answer is None else answer.payload, None)
 
+    def http_serve(self, port: int, pages: Mapping[str, bytes]) -> None:
+        """Start a web server of ``pages``, by their paths; it closes after each answer."""
+        host = self.host
+        try:
+            self._webs.append(HttpServer.on(host.stack, pages, host.now(), port=port))
+        except Refused as error:
+            raise DeviceError(f"{self.name}: http_serve of port {port}: {error}") from error
+
     def stop_services(self) -> None:
         """End every service and client that was started here."""
+        for web in self._webs:
+            web.close(self.host.now())
+        self._webs.clear()
         for service in self._services.values():
             service.stop()
         self._services.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Final
 
@@ -14,22 +15,27 @@ from testbed.stack.services.dns_cache import DnsCache
 from testbed.stack.services.dns_exchange import Exchange
 from testbed.stack.services.dns_resolver import DnsResolver
 from testbed.stack.services.dns_server import DnsServer
+from testbed.stack.services.dns_zone import Found, Zone
 from testbed.stack.services.http import HttpServer
 from testbed.stack.tcp.connection import Connection
 from testbed.stack.variants import Defect
 from testbed.timing import Duration, Instant
 from testbed.wire.dhcp import DhcpMessage
-from testbed.wire.dns import DnsMessage, DnsQuestion, DnsRecord
+from testbed.wire.dns import A, DnsMessage, DnsQuestion, DnsRecord
 
 __all__ = [
+    "ANSWERS_WITH_ITSELF",
     "ASKS_THE_ROOT_EACH_TIME",
     "BELIEVES_ANYBODY",
+    "CUTS_PAGES",
+    "DENIES_WITHOUT_SOA",
     "FORGETS_DECLINES",
     "HOSTS_FILE_UNREAD",
     "IGNORES_NAK",
     "IGNORES_TTL",
     "KEEPS_EXPIRED_ADDRESS",
     "LEASES_TWICE",
+    "LEAVES_OUT_GLUE",
     "NEVER_BACKS_OFF",
     "NEVER_REFUSES",
     "NEVER_REMEMBERS_DENIALS",
@@ -275,6 +281,26 @@ class _Talkative(DnsServer):
         return answer.emit()
 
 
+class _LeavesOutGlue(DnsServer):
+    __slots__ = ()
+
+    def _conclude(
+        self, message: DnsMessage, zone: Zone, kind: Found, records: tuple[DnsRecord, ...]
+    ) -> DnsMessage:
+        whole = super()._conclude(message, zone, kind, records)
+        return replace(whole, additional=()) if kind is Found.REFERRAL else whole
+
+
+class _DeniesBarely(DnsServer):
+    __slots__ = ()
+
+    def _conclude(
+        self, message: DnsMessage, zone: Zone, kind: Found, records: tuple[DnsRecord, ...]
+    ) -> DnsMessage:
+        whole = super()._conclude(message, zone, kind, records)
+        return replace(whole, authority=()) if kind in (Found.NO_NAME, Found.NO_DATA) else whole
+
+
 IGNORES_TTL: Final = Defect(
     "ignores TTL",
     "AP-02",
@@ -318,6 +344,19 @@ NEVER_TRUNCATES: Final = Defect(
     "are lost at a firewall.",
     {DnsServer: _Talkative},
 )
+DENIES_WITHOUT_SOA: Final = Defect(
+    "denies without a SOA",
+    "AP-02",
+    "A load balancer that plays a DNS server denies names without saying how long, and is asked "
+    "for them with every page.",
+    {DnsServer: _DeniesBarely},
+)
+LEAVES_OUT_GLUE: Final = Defect(
+    "leaves out glue",
+    "AP-02",
+    "A parent names a zone's servers without their addresses, which only the zone itself knows.",
+    {DnsServer: _LeavesOutGlue},
+)
 
 # HTTP
 
@@ -329,10 +368,37 @@ class _Abrupt(HttpServer):
         connection.abort(now)
 
 
+class _SaysMoreThanItHas(HttpServer):
+    __slots__ = ()
+
+    def answer(self, status: int, body: bytes, *, with_body: bool) -> bytes:
+        return super().answer(status, body, with_body=with_body)[: -len(body) // 2 or None]
+
+
+class _Captive(DnsServer):
+    __slots__ = ()
+
+    def look_up(self, blank: DnsMessage, question: DnsQuestion) -> DnsMessage:
+        own = self._stack.interface().addresses[0].ip
+        return replace(blank, answers=(DnsRecord(question.name, A(own), 60),), aa=True)
+
+
 RESETS_AFTER_ANSWER: Final = Defect(
     "resets after the answer",
     "AP-08",
     "A server resets the connection once the page is handed to its stack, and the end of the page "
     "is lost to slow clients.",
     {HttpServer: _Abrupt},
+)
+CUTS_PAGES: Final = Defect(
+    "cuts pages",
+    "AP-08",
+    "A server whose worker dies ends the connection in the middle of a page.",
+    {HttpServer: _SaysMoreThanItHas},
+)
+ANSWERS_WITH_ITSELF: Final = Defect(
+    "answers with itself",
+    "AP-08",
+    "A hotspot's name server gives its own address for every name.",
+    {DnsServer: _Captive},
 )

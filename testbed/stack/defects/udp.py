@@ -132,8 +132,8 @@ class _SaysNothing(Memberships):
 ACCEPTS_BAD_CHECKSUM: Final = Defect(
     "accepts a bad checksum",
     "UD-01",
-    "A NIC that is told to check sums, and does not, lets bytes through that a bad memory module of "
-    "a router has changed.",
+    "A NIC that is told to check sums, and does not, lets bytes through that the bad memory of a "
+    "router has changed.",
     {UdpLayer: _NeverSums},
 )
 REFUSES_NO_CHECKSUM: Final = Defect(

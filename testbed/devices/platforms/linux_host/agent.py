@@ -185,6 +185,41 @@ def udp_send(ask: Answer) -> Answer:
             return {"sent": error_name(error)}
 
 
+def http_serve(ask: Answer) -> Answer:
+    """Serve pages by their paths, one to a connection, until stopped."""
+    from http.server import BaseHTTPRequestHandler  # noqa: PLC0415 - dear, and seldom needed
+    from socketserver import ThreadingTCPServer  # noqa: PLC0415
+
+    encoded = json.loads(Path(ask["file"]).read_text(encoding="utf-8"))
+    pages = {path: base64.b64decode(page) for path, page in encoded.items()}
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            page = pages.get(self.path)
+            self.send_response(404 if page is None else 200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(page or b"")))
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(page or b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingTCPServer):
+        allow_reuse_address = True
+
+    server = Server(("", ask["port"]), Handler)
+
+    def serve(_: int) -> NoReturn:
+        while True:
+            server.serve_forever()
+
+    return _in_background(ask, "http", serve)
+
+
 def result(ask: Answer) -> Answer:
     """Wait for the end of a service, for ``within`` seconds at most; its result."""
     path = _path(ask, ask["role"], "lock")
@@ -275,6 +310,7 @@ def _in_background(ask: Answer, role: str, work: Callable[[int], Answer]) -> Ans
 
 
 _ASKS = {
+    "http_serve": http_serve,
     "result": result,
     "stop": stop,
     "tcp_connect": tcp_connect,

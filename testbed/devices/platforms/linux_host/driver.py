@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -192,6 +194,13 @@ class LinuxHost(LinuxIpDriver):
             source_port=source_port,
             within=to_seconds(within),
         )
+
+    def http_serve(self, port: int, pages: Mapping[str, bytes]) -> None:
+        """Start a web server of ``pages``, by their paths; it closes after each answer."""
+        self._journal_services(f"web server on port {port}")
+        encoded = {path: base64.b64encode(page).decode() for path, page in pages.items()}
+        file = self._agent.upload(json.dumps(encoded).encode())
+        self._agent.ask("http_serve", port=port, file=file)
 
     def stop_services(self) -> None:
         """End every service and client that was started here."""
