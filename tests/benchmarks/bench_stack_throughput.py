@@ -1,7 +1,8 @@
 """Bulk transfer between a Python stack in the loop and the Linux kernel, over a veth of MTU 1500.
 
 One TCP connection, no loss, offloads off at both ends, so that every segment is a frame: all of it
-in one Python thread, sockets and ring included. The kernel's side is a process of its own.
+in one Python thread, sockets and ring included. The kernel's side is a process of its own. PyTCP
+does the same over such a cable of its own.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from time import perf_counter
 
 from harness import Benchmark, Goal, Measure, Skipped
+from pytcp_peer import PyTcp
 
 from testbed.errors import LinkError
 from testbed.hosts import RealLoop, Tap
@@ -31,29 +34,34 @@ PORT = 5001
 SIZE = 16 << 20
 SOON = seconds(60)
 
+PYTCP_SIZE = 1 << 20
+"""Enough for a slower stack."""
+
 PEER = """
-import socket, sys
+import socket, sys, time
 listener = socket.create_server(("10.0.0.2", 5001))
 print("ready", flush=True)
 block = bytes(1 << 16)
 while True:
     sock, _ = listener.accept()
     want = int.from_bytes(sock.recv(8, socket.MSG_WAITALL), "big")
+    began = time.perf_counter()
     while want > 0:
         want -= sock.send(block[:want])
     while sock.recv(1 << 18):
         pass
+    print(time.perf_counter() - began, flush=True)
     sock.close()
 """
 
 
-class Pair:
-    """A stack and a kernel on one cable, each in a namespace of its own."""
+class Cable:
+    """A cable from a free end to a kernel with the peer program, each in a namespace of its own."""
 
     def __init__(self) -> None:
         if os.geteuid() != 0:
             raise Skipped("namespaces need root")
-        self._stack = ExitStack()
+        self._undo = ExitStack()
         with ExitStack() as undo:
             spaces = {
                 "near": new_namespace(forwarding=False),
@@ -73,10 +81,37 @@ class Pair:
                 subprocess.run(["ip", "route", "replace", "10.0.0.0/24", "dev", "vb"], check=True)
                 self.peer = subprocess.Popen([sys.executable, "-c", PEER], stdout=subprocess.PIPE)
             undo.callback(self._end_peer)
+            self.peer_says()
+            self.near = spaces["near"]
+            with inside(self.near):
+                settle_offloads("va")
+                bring_up("va")
+            self._undo = undo.pop_all()
+
+    def peer_says(self) -> str:
+        """The next line of the kernel's side: that it listens, or how long a connection took."""
+        assert self.peer.stdout is not None
+        return self.peer.stdout.readline().decode()
+
+    def close(self) -> None:
+        """Take it all down."""
+        self._undo.close()
+
+    def _end_peer(self) -> None:
+        self.peer.kill()
+        self.peer.communicate()
+
+
+class Ours:
+    """A Python stack in the loop at a cable's free end."""
+
+    def __init__(self) -> None:
+        with ExitStack() as undo:
+            self.cable = Cable()
+            undo.callback(self.cable.close)
             self.loop = RealLoop()
             undo.callback(self.loop.close)
-            with inside(spaces["near"]):
-                bring_up("va")
+            with inside(self.cable.near):
                 claim("va")
                 tap = Tap(AfPacketPort("near", "va"), self.loop)
             undo.callback(tap.close)
@@ -86,17 +121,11 @@ class Pair:
             stack.add_interface("eth0", mac=tap.port.mac, mtu=1500)
             self.host.attach("eth0", tap)
             self.host.add_address(f"{STACK}/24")
-            assert self.peer.stdout is not None
-            self.peer.stdout.readline()
-            self._stack = undo.pop_all()
+            self._undo = undo.pop_all()
 
     def close(self) -> None:
         """Take it all down."""
-        self._stack.close()
-
-    def _end_peer(self) -> None:
-        self.peer.kill()
-        self.peer.communicate()
+        self._undo.close()
 
     def upload(self) -> float:
         """Mbit/s from the stack to the kernel, until the last byte is acknowledged."""
@@ -134,29 +163,58 @@ class Pair:
 BUFFERS = {"receive_buffer": 1 << 20, "send_buffer": 1 << 20}
 
 
+class Theirs:
+    """PyTCP at such a cable."""
+
+    def __init__(self) -> None:
+        with ExitStack() as undo:
+            self.cable = Cable()
+            undo.callback(self.cable.close)
+            self.stack = PyTcp(lambda: inside(self.cable.near))
+            self._undo = undo.pop_all()
+
+    def close(self) -> None:
+        """Take it all down."""
+        self.stack.close()
+        self._undo.close()
+
+    def upload(self) -> float:
+        """Mbit/s by the kernel's clock: PyTCP's send returns before it has sent."""
+        self.stack.transfer("upload", PYTCP_SIZE)
+        return PYTCP_SIZE * 8 / float(self.cable.peer_says()) / 1e6
+
+    def download(self) -> float:
+        """Mbit/s until the last byte is read."""
+        took = self.stack.transfer("download", PYTCP_SIZE)
+        self.cable.peer_says()
+        return PYTCP_SIZE * 8 / took / 1e6
+
+
 def benchmarks() -> Iterator[Benchmark]:
     """Both directions."""
-    for name in ("upload", "download"):
-        held: list[Pair] = []
+    for way, name in (("upload", "stack to kernel"), ("download", "kernel to stack")):
+        held: list[Ours | Theirs] = []
 
-        def make(name: str = name, held: list[Pair] = held) -> Measure:
+        def ready(
+            kind: type[Ours | Theirs], way: str = way, held: list[Ours | Theirs] = held
+        ) -> Measure:
             try:
-                held.append(Pair())
+                held.append(kind())
             except (LinkError, OSError) as error:
                 raise Skipped(str(error)) from None
-            measure: Measure = getattr(held[0], name)
+            measure: Measure = getattr(held[-1], way)
             return measure
 
-        def close(held: list[Pair] = held) -> None:
-            for pair in held:
-                pair.close()
+        def close(held: list[Ours | Theirs] = held) -> None:
+            for each in held:
+                each.close()
 
-        way = "stack to kernel" if name == "upload" else "kernel to stack"
         yield Benchmark(
-            f"TCP over veth, {way}",
+            f"TCP over veth, {name}",
             "Mbit/s",
-            make,
-            goals=(Goal(250),),
+            partial(ready, Ours),
+            peers={"PyTCP": partial(ready, Theirs)},
+            goals=(Goal(250), Goal(10, peer="PyTCP")),
             better="more",
             rounds=5,
             close=close,
