@@ -12,7 +12,7 @@ from devices_gear import ROUTER_PORTS
 from testbed.devices import ArpEntry, Route
 from testbed.errors import DeviceError, PlanError
 from testbed.timing import seconds
-from testbed.wire.addresses import MacAddr
+from testbed.wire import EthFrame, IPv4Packet, MacAddr, TcpFlags, TcpSegment, compose
 
 pytestmark = pytest.mark.root
 
@@ -126,6 +126,20 @@ def test_icmp_errors_can_be_swallowed(net, ready):
     assert net.spaces["r1"].sh("nft list ruleset") == ""
 
 
+def test_connections_can_be_kept_out(net, ready):
+    frame = EthFrame(dst=ready.mac("eth1"), src=TESTER)
+    there = IPv4Packet(STATION, NEIGHBOUR)
+    syn = compose(frame, there, TcpSegment(4000, 23, seq=0x7E57, flags=TcpFlags.SYN))
+    ready.set_connection_filter(23)
+    assert "connection filter = 23" in ready.read_config()
+    net.wires["eth1"].send(syn)
+    assert net.wires["eth2"].heard(b"\x7e\x57", within=0.2) is None
+    ready.set_connection_filter(None)
+    net.wires["eth1"].send(syn)
+    assert net.wires["eth2"].heard(b"\x7e\x57")
+    assert net.spaces["r1"].sh("nft list ruleset") == ""
+
+
 def test_icmp_errors_are_limited_again(net, router):
     router.set_icmp_rate_limit(on=False)
     assert net.spaces["r1"].sh("cat /proc/sys/net/ipv4/icmp_ratelimit") == "0\n"
@@ -221,6 +235,7 @@ def test_undoing_twice_is_no_failure(router, journal):
     router.add_route(IPv4Network("10.9.0.0/24"), NEIGHBOUR)
     router.set_icmp_errors(on=False)
     router.set_directed_broadcast("eth2", on=True)
+    router.set_connection_filter(23)
     router.set_mtu("eth2", 1300)
     for _ in range(2):
         for change in reversed(journal.changes):

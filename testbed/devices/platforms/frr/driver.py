@@ -18,6 +18,7 @@ from testbed.devices.platforms.frr.answers import (
 )
 from testbed.devices.platforms.frr.lines import (
     configure,
+    drop_connections,
     drop_icmp_errors,
     filter_broadcast,
     no_table,
@@ -39,6 +40,7 @@ _PROBE_DELAY = 5
 
 _ICMP_TABLE = "testbed_icmp"
 _BROADCAST_TABLE = "testbed_broadcast"
+_FILTER_TABLE = "testbed_filter"
 
 # ip-sysctl: icmp_ratelimit is a time in ms, 0 is no limit; icmp_ratemask has a bit for each type
 # that it and the limit for all peers together (icmp_msgs_per_sec) hold for.
@@ -95,6 +97,18 @@ class Frr(LinuxIpDriver):
         self._set_sysctls(
             f"ICMP redirects {_on(on)}",
             {f"net/ipv4/conf/{place}/send_redirects": value for place in ("all", *self.ports)},
+        )
+
+    def set_connection_filter(self, tcp_port: int | None) -> None:
+        """Let no SYN to ``tcp_port`` through that is forwarded, in whatever fragments; None: all.
+
+        nft matches what connection tracking has put together from fragments (nft(8), CT).
+        """
+        wanted = None if tcp_port is None else str(tcp_port)
+        held = self._tables().get(("ip", _FILTER_TABLE))
+        self._set(
+            f"connections to TCP port {wanted} kept out" if wanted else "all connections let in",
+            Setting("connection filter", held, wanted),
         )
 
     def set_directed_broadcast(self, port: str, on: bool) -> None:
@@ -161,6 +175,8 @@ class Frr(LinuxIpDriver):
                 found["icmp errors"] = "off"
             elif (family, name) == ("ip", _BROADCAST_TABLE):
                 found["directed broadcast"] = comment
+            elif (family, name) == ("ip", _FILTER_TABLE):
+                found["connection filter"] = comment
             else:
                 found[f"nft table {family} {name}"] = ""
         return found
@@ -170,6 +186,7 @@ class Frr(LinuxIpDriver):
             Form(r"frr (.+)", 3, lambda key, value: (configure(key[1], there=value is not None),)),
             Form(r"icmp errors", 5, self._make_icmp_errors),
             Form(r"directed broadcast", 5, self._make_broadcast),
+            Form(r"connection filter", 5, self._make_filter),
             Form(r"nft table (\S+) (\S+)", 5, self._make_table),
             *super()._forms(),
         )
@@ -181,6 +198,11 @@ class Frr(LinuxIpDriver):
         if value is None:
             return (no_table("ip", _BROADCAST_TABLE),)
         return (filter_broadcast(_BROADCAST_TABLE, value),)
+
+    def _make_filter(self, _: re.Match[str], value: str | None) -> Sequence[str]:
+        if value is None:
+            return (no_table("ip", _FILTER_TABLE),)
+        return (drop_connections(_FILTER_TABLE, value),)
 
     def _make_table(self, key: re.Match[str], value: str | None) -> Sequence[str]:
         if value is not None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from testbed.devices.base import quote
 from testbed.devices.platforms.frr.answers import STEP
 
-__all__ = ["configure", "drop_icmp_errors", "filter_broadcast", "no_table", "vtysh"]
+__all__ = [
+    "configure",
+    "drop_connections",
+    "drop_icmp_errors",
+    "filter_broadcast",
+    "no_table",
+    "vtysh",
+]
 
 
 def vtysh(*commands: str) -> str:
@@ -50,6 +57,20 @@ def drop_icmp_errors(table: str) -> str:
     """Let no ICMP error leave the router: RFC 792 types 3, 11 and 12."""
     kinds = "{ destination-unreachable, time-exceeded, parameter-problem }"
     return _table(table, "output", f"icmp type {kinds} drop")
+
+
+def drop_connections(table: str, port: str) -> str:
+    """Let no SYN to TCP ``port`` be forwarded.
+
+    The mention of connection tracking has packets put together before the rule looks at them: a
+    filter that sees fragments by themselves can be got past (RFC 1858, RFC 3128).
+    """
+    return _table(
+        table,
+        "forward",
+        f"tcp dport {port} tcp flags & (fin | syn | rst | ack) == syn ct state != established drop "
+        f'comment "{port}"',
+    )
 
 
 def filter_broadcast(table: str, ports: str) -> str:
