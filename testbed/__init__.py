@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from testbed.bench.receiver import Receiver
     from testbed.bench.topology import Kind, Topology
     from testbed.bench.transfers import Transfer
-    from testbed.capture import Matcher, TracedFrame, match, tcpflow
+    from testbed.capture import Matcher, PointView, TracedFrame, match, tcpflow
     from testbed.devices.capabilities import Host
     from testbed.devices.values import Ending, FdbEntry, Flow, Keepalive, TransferResult, VlanMode
     from testbed.errors import (
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Reorder,
     )
     from testbed.stack import defects
+    from testbed.stack.advertise import AdvertiseConfig
     from testbed.stack.config import StackConfig
     from testbed.stack.services.dhcp_client import DhcpClient
     from testbed.stack.services.dhcp_lease import DhcpClientConfig, DhcpLease
@@ -74,10 +75,13 @@ if TYPE_CHECKING:
         EchoRequest,
         EthFrame,
         IcmpUnknown,
+        IgmpMessage,
         IPv4Packet,
         MacAddr,
         ParameterProblem,
         Redirect,
+        RouterAdvertisement,
+        RouterSolicitation,
         Sack,
         SackPermitted,
         TcpFlags,
@@ -96,6 +100,7 @@ if TYPE_CHECKING:
         fragment,
         patched,
         reassemble,
+        subnets,
     )
 
 _HOMES = {
@@ -176,6 +181,12 @@ _HOMES = {
     "Timestamps": "testbed.wire",
     "UnknownOption": "testbed.wire",
     "defects": "testbed.stack",
+    "subnets": "testbed.wire",
+    "RouterSolicitation": "testbed.wire",
+    "RouterAdvertisement": "testbed.wire",
+    "PointView": "testbed.capture",
+    "IgmpMessage": "testbed.wire",
+    "AdvertiseConfig": "testbed.stack.advertise",
     "ClientState": "testbed.stack.services.dhcp_states",
     "DhcpClient": "testbed.stack.services.dhcp_client",
     "DhcpClientConfig": "testbed.stack.services.dhcp_lease",
@@ -196,6 +207,7 @@ _HOMES = {
 
 __all__ = [
     "MSS",
+    "AdvertiseConfig",
     "ArpPacket",
     "Bench",
     "BenchError",
@@ -231,6 +243,7 @@ __all__ = [
     "HttpServer",
     "IPv4Packet",
     "IcmpUnknown",
+    "IgmpMessage",
     "Instant",
     "Keepalive",
     "Kind",
@@ -241,11 +254,14 @@ __all__ = [
     "Nth",
     "ParameterProblem",
     "PlanError",
+    "PointView",
     "RateLimit",
     "Receiver",
     "Redirect",
     "Reorder",
     "Resolution",
+    "RouterAdvertisement",
+    "RouterSolicitation",
     "Sack",
     "SackPermitted",
     "SocketOptions",
@@ -286,6 +302,7 @@ __all__ = [
     "patched",
     "reassemble",
     "seconds",
+    "subnets",
     "tcpflow",
     "to_seconds",
 ]

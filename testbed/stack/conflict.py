@@ -130,6 +130,10 @@ class Claim:
         """The address is taken off the interface."""
         self._alarms.cancel(self._key())
 
+    def ask(self) -> None:
+        """Send one probe."""
+        self._send(ArpPacket.probe(self._mac, self.address))
+
     def announce(self) -> None:
         """Send one announcement."""
         self._send(ArpPacket.announcement(self._mac, self.address))
@@ -141,7 +145,7 @@ class Claim:
             return
         self.state = AddressState.PROBING
         self._count += 1
-        self._send(ArpPacket.probe(self._mac, self.address))
+        self.ask()
         # "spaced randomly and uniformly, PROBE_MIN to PROBE_MAX seconds apart"; after the last,
         # ANNOUNCE_WAIT.
         last = self._count == config.probe_num

@@ -4,6 +4,30 @@ Nobody of the good stack imports this. A plan's drill has one put in the place o
 ``faults.python_stack(defects.tcp.SCALES_UNAGREED)``.
 """
 
-from testbed.stack.defects import closing, fragments, handshake, pmtu, receiver, services, tcp, udp
+from testbed.stack.defects import (
+    closing,
+    fragments,
+    groups,
+    handshake,
+    ip,
+    pmtu,
+    receiver,
+    sender,
+    services,
+    tcp,
+    udp,
+)
 
-__all__ = ["closing", "fragments", "handshake", "pmtu", "receiver", "services", "tcp", "udp"]
+__all__ = [
+    "closing",
+    "fragments",
+    "groups",
+    "handshake",
+    "ip",
+    "pmtu",
+    "receiver",
+    "sender",
+    "services",
+    "tcp",
+    "udp",
+]
