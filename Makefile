@@ -6,10 +6,10 @@ SEED ?= 1
 BENCH ?= inventory/virtual.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test drill bench soak fuzz lint clean
+.PHONY: help setup run test drill bench soak soak-kernel fuzz lint clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: ## install what is missing: apt packages (as root), .venv, the package
 	@.ci/setup
@@ -34,6 +34,9 @@ soak: setup ## two thousand seeded transfers between two stacks, under every fau
 
 fuzz: setup ## a million mutated frames into a live stack
 	@PYTHONPATH=tests/helpers $(BIN)/python tests/helpers/fuzz.py 1000000 $(SEED)
+
+soak-kernel: setup ## two hundred seeded transfers between a stack and a Linux kernel, likewise
+	@$(BIN)/testbed run --bench $(BENCH) --no-prove tests/soak/soak_kernel.py
 
 lint: setup ## check style, types and layers
 	@.ci/lint
