@@ -14,6 +14,7 @@ from testbed.wire.dns import DnsMessage, DnsName, DnsQuestion, DnsRcode, DnsReco
 from testbed.wire.ethernet import TPIDS, EtherType, EthFrame, VlanTag
 from testbed.wire.fragment import fragment, reassemble
 from testbed.wire.frame import Direction, Frame
+from testbed.wire.hdlc import BitReader, ByteReader, Fcs, bit_frame, byte_frame
 from testbed.wire.icmp_info import (
     MaskReply,
     MaskRequest,
@@ -40,6 +41,10 @@ from testbed.wire.icmpv4 import (
 )
 from testbed.wire.igmp import IgmpMessage, IgmpType
 from testbed.wire.ipv4 import IpProtocol, IPv4Packet
+from testbed.wire.ppp import PppFrame, PppProtocol
+from testbed.wire.ppp_auth import ChapCode, ChapValue, PapCode, PapReply, PapRequest, chap_md5
+from testbed.wire.ppp_control import ControlCode, ControlPacket, IpcpOption, LcpOption, PppOption
+from testbed.wire.pppoe import PPPOE_MRU, PppoeCode, PppoePacket, PppoeTag, TagType
 from testbed.wire.sequence import seq_add, seq_before, seq_between, seq_diff, seq_max, seq_min
 from testbed.wire.subnets import (
     AddressClass,
@@ -67,10 +72,17 @@ from testbed.wire.udp import UdpDatagram
 
 __all__ = [
     "MSS",
+    "PPPOE_MRU",
     "TPIDS",
     "AddressClass",
     "ArpOp",
     "ArpPacket",
+    "BitReader",
+    "ByteReader",
+    "ChapCode",
+    "ChapValue",
+    "ControlCode",
+    "ControlPacket",
     "DestinationUnreachable",
     "DhcpCode",
     "DhcpMessage",
@@ -90,6 +102,7 @@ __all__ = [
     "Edns",
     "EthFrame",
     "EtherType",
+    "Fcs",
     "Frame",
     "IPv4Packet",
     "IcmpType",
@@ -98,12 +111,23 @@ __all__ = [
     "IgmpMessage",
     "IgmpType",
     "IpProtocol",
+    "IpcpOption",
     "Layer",
+    "LcpOption",
     "MacAddr",
     "MaskReply",
     "MaskRequest",
     "OptionKind",
+    "PapCode",
+    "PapReply",
+    "PapRequest",
     "ParameterProblem",
+    "PppFrame",
+    "PppOption",
+    "PppProtocol",
+    "PppoeCode",
+    "PppoePacket",
+    "PppoeTag",
     "Redirect",
     "RedirectCode",
     "RouterAdvertisement",
@@ -112,6 +136,7 @@ __all__ = [
     "SackPermitted",
     "Sendable",
     "SourceQuench",
+    "TagType",
     "TcpFlags",
     "TcpOption",
     "TcpSegment",
@@ -125,6 +150,9 @@ __all__ = [
     "UnreachableCode",
     "VlanTag",
     "WindowScale",
+    "bit_frame",
+    "byte_frame",
+    "chap_md5",
     "checksum_ok",
     "class_network",
     "class_of",
