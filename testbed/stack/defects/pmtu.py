@@ -12,6 +12,7 @@ from testbed.stack.variants import Defect
 from testbed.timing import Duration, Instant, seconds
 
 __all__ = [
+    "BELOW_68",
     "COLLAPSES",
     "FORGETS_HEADER",
     "NEVER_RAISES",
@@ -109,6 +110,30 @@ class _ObeysTiny(PathMtuCache):
         return 68
 
 
+class _Below68(PathMtuCache):
+    __slots__ = ()
+
+    def frag_needed(
+        self,
+        destination: IPv4Address,
+        reported: int,
+        original_length: int,
+        link_mtu: int,
+        now: Instant,
+        *,
+        header_length: int = 20,
+    ) -> int | None:
+        """Take any MTU that leaves room for a fragment."""
+        before = self.mtu(destination, link_mtu, now)
+        if reported < header_length + 8:
+            return super().frag_needed(
+                destination, reported, original_length, link_mtu, now, header_length=header_length
+            )
+        reason = PmtuReason.REPORTED
+        self._store(destination, reported, now, before, hold=self._quiet(), reason=reason)
+        return reported
+
+
 class _ObeysLarger(PathMtuCache):
     __slots__ = ()
 
@@ -188,6 +213,13 @@ RAISES_EARLY = Defect(
     "A stack tries larger packets every few seconds: each time packets are lost, for the path "
     "has not changed.",
     {PathMtuCache: _RaisesEarly},
+)
+
+BELOW_68 = Defect(
+    "goes below 68",
+    "PM-05",
+    "A stack has no least path MTU: one message has it cut datagrams into fragments of 24 bytes.",
+    {PathMtuCache: _Below68},
 )
 
 STUCK_AT_ZERO = Defect(
