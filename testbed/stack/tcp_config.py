@@ -19,8 +19,9 @@ class TcpConfig:
     """MSS to announce; None: the interface's MTU less 40 (RFC 9293 3.7.1, RFC 6691)."""
     default_mss: int = 536
     """What a peer can take that announced nothing (RFC 9293 3.7.1 MUST-15)."""
-    min_mss: int = 88
-    """Announcements below are taken as this: a tiny MSS is an attack on the sender's CPU."""
+    min_mss: int = 48
+    """Announcements below are taken as this: a tiny MSS is an attack on the sender's CPU. The same
+    as Linux's ``tcp_min_snd_mss``; RFC 9293 sets no bound."""
     window_scaling: bool = True
     """Offer and accept RFC 7323 2."""
     window_scale: int | None = None
@@ -41,8 +42,9 @@ class TcpConfig:
     """RFC 9293 3.8.3 MUST-23: R2 of a SYN is 3 minutes at least."""
     syn_retries: int | None = None
     """Give up after so many resent SYNs instead; None: by ``syn_retries_span``."""
-    synack_retries: int = 5
-    """SYN+ACKs resent before a half-open connection is released."""
+    synack_retries: int | None = None
+    """SYN+ACKs resent before a half-open connection is released; None: by ``syn_retries_span``, as
+    MUST-23 speaks of any segment with a SYN."""
     syn_linear_timeouts: int = 0
     """The first so many SYN timeouts do not back off (Linux 6.5 and later: 4)."""
     backlog: int = 128
@@ -54,6 +56,9 @@ class TcpConfig:
     # Retransmission (RFC 6298)
     initial_rto: Duration = seconds(1)
     min_rto: Duration = seconds(1)
+    """RFC 6298 2.4."""
+    min_rto_variance: Duration = Duration(0)
+    """Least value of K*RTTVAR, besides G: Linux bounds this rather than the RTO."""
     max_rto: Duration = seconds(60)
     """RFC 6298 2.5: if bounded, by 60 s at least."""
     rto_after_syn_loss: Duration = seconds(3)
@@ -82,18 +87,21 @@ class TcpConfig:
     """RFC 8985 7 tail loss probes, where SACK was agreed."""
     tlp_max_ack_delay: Duration = milliseconds(200)
     """RFC 8985 7.2 TLP.max_ack_delay."""
-    frto: bool = True
-    """RFC 5682: tell spurious timeouts from real ones."""
+    frto: bool = False
+    """RFC 5682: tell spurious timeouts from real ones, by new data in place of resent data."""
 
     # Congestion control
     congestion_control: str = "cubic"
     """``reno`` (RFC 5681 without RFC 6582), ``newreno`` (RFC 6582), ``cubic`` (RFC 9438)."""
     initial_window_segments: int = 10
     """RFC 6928 2: 10 segments, 14600 bytes at most (or two segments)."""
+    small_window_after_syns: int = 2
+    """After so many resent SYNs or SYN+ACKs the initial window is one segment. RFC 6928 2 wants
+    'more than one' of them for that; 1: as RFC 5681 3.1 had it."""
     restart_after_idle: bool = True
     """RFC 5681 4.1: back to the restart window after an idle RTO."""
-    abc_limit: int = 2
-    """RFC 3465 L: SMSS that one ACK may add in slow start (RFC 9438 4.10 allows 2; 1: RFC 5681)."""
+    abc_limit: int = 1
+    """SMSS that one ACK may add in slow start: RFC 5681 3.1's min(N, SMSS), or RFC 3465's L."""
 
     # Buffers and windows
     send_buffer: int = 256 << 10
@@ -112,6 +120,9 @@ class TcpConfig:
     """The first so many segments are acknowledged at once (Linux: in quickack mode)."""
     nagle: bool = True
     """RFC 9293 3.7.4; TCP_NODELAY switches it off per connection."""
+    minshall: bool = False
+    """Nagle as Linux has it, after Minshall: a small segment waits for an earlier small one only,
+    not for full ones."""
     override_timeout: Duration = milliseconds(200)
     """RFC 9293 3.8.6.2.1: send what silly-window avoidance holds back after 0.1 to 1 s."""
 
@@ -141,10 +152,15 @@ class TcpConfig:
 
     # Defence (RFC 5961)
     challenge_acks: bool = True
-    challenge_ack_limit: int = 100
-    """Challenge ACKs in 5 seconds and one stack (RFC 5961 7 suggests 10 in 5 s per host)."""
+    challenge_ack_limit: int = 10
+    """Challenge ACKs in 5 seconds and one stack (RFC 5961 7: 'no more than 10')."""
+    invalid_ack_interval: Duration = Duration(0)
+    """ACKs for what is not acceptable and has no data, and challenge ACKs, are that far apart at
+    least on one connection (Linux's ``tcp_invalid_ratelimit``); 0: RFC 9293's, no limit."""
     paws: bool = True
     """RFC 7323 5."""
+    timestamps_required: bool = True
+    """Drop segments without the timestamp that was agreed on (RFC 7323 3.2 SHOULD)."""
     max_connections: int = 1 << 20
 
     ephemeral: tuple[int, int] = (49152, 65535)
@@ -155,10 +171,18 @@ class TcpConfig:
         """Linux's values where they differ (kernel 6.18)."""
         return cls(
             min_rto=milliseconds(200),
+            min_rto_variance=milliseconds(200),
             max_rto=seconds(120),
             rto_after_syn_loss=seconds(1),
             syn_retries=6,
             syn_linear_timeouts=4,
+            synack_retries=5,
+            frto=True,
+            abc_limit=1 << 16,
+            minshall=True,
+            timestamps_required=False,
+            challenge_ack_limit=(1 << 31) - 1,
+            invalid_ack_interval=milliseconds(500),
             give_up=seconds(924.6),
             delayed_ack_timeout=milliseconds(40),
             quick_acks=16,

@@ -208,7 +208,7 @@ class StreamSocket(OpeningStream):
             return
         now = self._context.now()
         on, span = self._options.linger
-        if connection.state in OPENING or (on and span == 0):
+        if connection.state is State.SYN_SENT or (on and span == 0):
             connection.abort(now)
             return
         connection.close(now)

@@ -54,6 +54,8 @@ class Acks(Tuned):
         if not una <= ack <= c.snd_nxt and not self._guard.acceptable_ack(c, ack):
             self._guard.challenge(c, f"ACK {segment.ack} is out of range", now)
             return False
+        if c.state is State.FIN_WAIT_1:  # closed in SYN-RECEIVED: the SYN is acknowledged now
+            c.due.pop(Timer.SYN, None)
         moved = ack >= una and self.update_window(c, segment, seq, ack, now)
         if c.probing:
             self._settle_probe(c, ack, now)
@@ -79,6 +81,7 @@ class Acks(Tuned):
         c.sending.release(ack)
         c.persist_from = now
         c.timeouts = 0
+        c.soft_error = None
         if 0 <= c.fin_at < ack and c.state in _FIN_OUT:
             self._lifecycle.move(c, Cause.FIN_ACKED, now)
 

@@ -221,6 +221,9 @@ class Connection(Tcb):
             self.cork_more = False
             self._machine.lifecycle.move(self, Cause.CLOSE, now)
             self._go(now)
+        elif self.state is State.SYN_RECEIVED and not self.sending.size:
+            self._machine.handshake.close_early(self, now)
+            self._go(now)
         elif self.state in _OPENING:
             # 3.10.4: 'queue for processing after entering ESTABLISHED state'.
             self.fin_queued = True

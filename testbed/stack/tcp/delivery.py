@@ -40,7 +40,9 @@ class Delivery(Tuned):
             # 3.10.7.4: 'This should not occur since a FIN has been received from the remote side.'
             return
         end = seq + len(payload)
-        if fin and end <= c.rcv_adv and c.rcv_fin < 0:
+        # The FIN has a number, too: one that lies beyond the window was not taken ('trim off any
+        # portions that lie outside the window (including SYN and FIN)').
+        if fin and end < c.rcv_adv and c.rcv_fin < 0:
             c.rcv_fin = end
         if payload:
             self._data(c, seq, payload, now)

@@ -157,6 +157,7 @@ class Factory(Tuned):
         c.recovery.sack_enabled = c.sack_on
         if c.syns > 1:
             c.rtt.syn_was_lost()
+        if c.syns > config.small_window_after_syns:
             c.congestion.on_syn_lost()
 
     def set_mss(self, c: Tcb, now: Instant) -> bool:

@@ -68,6 +68,8 @@ class Guard(Tuned):
 
     def challenge(self, c: Tcb, why: str, now: Instant) -> None:
         """Ask the peer by an ACK whether it meant that, within the limit of RFC 5961 7."""
+        if self.too_soon(c, now):
+            return
         if self._span_from is None or now - self._span_from >= _CHALLENGE_SPAN:
             self._span_from = now
             self._challenges = 0
@@ -76,6 +78,15 @@ class Guard(Tuned):
         self._challenges += 1
         self._events.add(ChallengeAck(now, c.name, why))
         self._transmit.ack(c, now)
+
+    def too_soon(self, c: Tcb, now: Instant) -> bool:
+        """Whether the last ACK for what was not acceptable is too recent for another."""
+        interval = self._config.invalid_ack_interval
+        if interval:
+            if c.invalid_at is not None and now - c.invalid_at < interval:
+                return True
+            c.invalid_at = now
+        return False
 
     def drop(self, c: Tcb, seq: int, length: int, reason: str, now: Instant) -> None:
         """Note a segment that is not taken."""

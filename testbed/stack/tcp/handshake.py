@@ -14,7 +14,7 @@ from testbed.stack.tcp.pathmtu import PathMtu
 from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.states import Cause
 from testbed.stack.tcp.tcb import Tcb, Timer, unwrap
-from testbed.stack.tcp.transmit import ACK, FIN, RST, SYN, Transmitter
+from testbed.stack.tcp.transmit import ACK, FIN, RST, SYN, URG, Transmitter
 from testbed.stack.tcp.tuned import Tuned
 from testbed.timing import Duration, Instant
 from testbed.wire.tcp import TcpSegment
@@ -96,10 +96,9 @@ class Handshake(Tuned):
 
     def exhausted(self, c: Tcb, now: Instant) -> bool:
         """Whether R2 of a SYN is reached (RFC 9293 3.8.3 MUST-23)."""
-        if c.passive:
-            return c.syns > self._config.synack_retries
-        if self._config.syn_retries is not None:
-            return c.syns > self._config.syn_retries
+        retries = self._config.synack_retries if c.passive else self._config.syn_retries
+        if retries is not None:
+            return c.syns > retries
         return now - c.syn_sent_at >= self._config.syn_retries_span
 
     # SYN-SENT
@@ -137,8 +136,23 @@ class Handshake(Tuned):
     def _simultaneous(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
         """Both sides sent a SYN (RFC 9293 3.5, figure 8): answer with SYN+ACK."""
         self._factory.hear_syn(c, segment, now)
+        self.keep_early(c, segment)
         self._lifecycle.move(c, Cause.SYN, now)
         self._transmit.syn(c, now)
+
+    def keep_early(self, c: Tcb, segment: TcpSegment) -> None:
+        """Keep text and FIN of the peer's SYN for later: not acknowledged yet, nor lost."""
+        fin = bool(int(segment.flags) & FIN)
+        if segment.payload or fin:
+            c.early = segment.payload, fin
+
+    def close_early(self, c: Tcb, now: Instant) -> None:
+        """3.10.4, SYN-RECEIVED: 'form a FIN segment and send it, and enter FIN-WAIT-1 state'."""
+        c.snd_una = c.iss + 1  # the SYN is sent again by its own timer, until any ACK comes
+        self._factory.start_sending(c, now)
+        self._pathmtu.start(c, now)
+        c.fin_queued = True
+        self._lifecycle.move(c, Cause.CLOSE, now)
 
     def established(self, c: Tcb, cause: Cause, now: Instant) -> None:
         """The SYN is acknowledged: data may flow."""
@@ -157,10 +171,16 @@ class Handshake(Tuned):
             c.owner.established(c)
         if c.fin_queued:  # the user has closed meanwhile
             self._lifecycle.move(c, Cause.CLOSE, now)
+        if c.early is not None:
+            # What the peer's SYN brought along: 'queued for processing later' (3.10.7.2).
+            (payload, fin), c.early = c.early, None
+            self._delivery.text(c, c.rcv_nxt, payload, fin=fin, now=now)
 
     def _rest(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
         """'If there are other controls or text in the segment, then continue processing'."""
         fin = bool(int(segment.flags) & FIN)
+        if int(segment.flags) & URG:
+            self._delivery.urgent(c, segment, c.irs)
         if segment.payload or fin:
             self._delivery.text(c, c.rcv_nxt, segment.payload, fin=fin, now=now)
 

@@ -86,9 +86,10 @@ class Input(Tuned):
         if c.ts_on:
             stamp = self._stamp(segment)
             if stamp is None:
-                if not flags & RST:
+                if not flags & _SPECIAL and self._config.timestamps_required:
                     # RFC 7323 3.2: 'If a non-<RST> segment is received without an expected TSopt,
-                    # a TCP SHOULD silently drop the segment.'
+                    # a TCP SHOULD silently drop the segment.' A SYN may be of a peer that has
+                    # started afresh: RFC 5961 4.2 'MUST send an ACK'.
                     self._guard.drop(c, seq, length, "no timestamp", now)
                     return
             elif not flags & RST and self._guard.old_timestamp(c, stamp, now):
@@ -164,12 +165,14 @@ class Input(Tuned):
         if payload and seq < c.rcv_nxt:
             self._delivery.note_duplicate(c, seq, min(seq + len(payload), c.rcv_nxt))
         self._guard.drop(c, seq, length, "outside the window", now)
-        c.ack_now = True
+        if payload or not self._guard.too_soon(c, now):
+            c.ack_now = True
 
     def _stale(self, c: Tcb, seq: int, length: int, now: Instant) -> None:
         """RFC 7323 5.3 R1: 'treat the arriving segment as not acceptable'."""
         self._guard.drop(c, seq, length, "PAWS: old timestamp", now)
-        c.ack_now = True
+        if not self._guard.too_soon(c, now):
+            c.ack_now = True
 
     # Second and fourth check: RST and SYN
 

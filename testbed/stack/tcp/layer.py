@@ -25,7 +25,9 @@ __all__ = ["TcpLayer"]
 
 _HALF: Final = MODULUS >> 1
 _UNREACHABLE: Final = 3
-_FRAG_NEEDED: Final = 4
+_ABOUT_THE_PATH: Final = frozenset({3, 11, 12})
+"""RFC 9293 3.9.2.2: unreachable, time exceeded, parameter problem; source quench is ignored."""
+_PARAMETER_PROBLEM: Final = 12
 _HARD_CODES: Final = {2: "ENOPROTOOPT", 3: "ECONNREFUSED"}
 """RFC 1122 4.2.3.9: protocol and port unreachable (and frag needed) are hard errors."""
 
@@ -213,6 +215,10 @@ class TcpLayer:
         if not self._lower.config.tcp.time_wait_reuse:
             return False
         stamp = segment.option(Timestamps)
+        if stamp is not None and not c.ts_on and self._lower.config.tcp.timestamps:
+            # RFC 6191 2: not in use before, but 'would be enabled for the new incarnation of the
+            # connection, honor the incoming connection request'.
+            return True
         if c.ts_on and stamp is not None and stamp.value != c.ts_recent:
             return (stamp.value - c.ts_recent) % MODULUS < _HALF
         return unwrap(segment.seq, c.rcv_nxt) > c.rcv_nxt
@@ -236,21 +242,23 @@ class TcpLayer:
         """An error about a segment: hard ones end the opening of a connection.
 
         Once connected nothing ends it (RFC 5927 5.1: treat hard errors as soft ones there). A soft
-        error is what the user is told if the opening later fails (RFC 1122 4.2.3.9).
+        error is what the user is told if the connection later fails (RFC 9293 3.9.2.2, SHLD-25).
         """
         found = self._quoted(error)
-        if found is None or error.type != _UNREACHABLE:
+        if found is None or error.type not in _ABOUT_THE_PATH:
             return
         c, seq = found
-        if not c.snd_una <= seq < max(c.snd_nxt, c.snd_una + 1) or c.state in SYNCHRONIZED:
+        if not c.snd_una <= seq < max(c.snd_nxt, c.snd_una + 1):
             return
-        name = _HARD_CODES.get(error.code)
-        if name is not None:
+        name = _HARD_CODES.get(error.code) if error.type == _UNREACHABLE else None
+        if name is None:
+            c.soft_error = _soft_error(error)
+        elif c.state in SYNCHRONIZED:
+            c.soft_error = name
+        else:
             self._machine.lifecycle.fail(c, Cause.GIVE_UP, name, "unreachable", now)
             if c.on_change is not None:
                 c.on_change(now)
-        else:
-            c.soft_error = "ENETUNREACH" if error.code in {0, 6} else "EHOSTUNREACH"
 
     def accepts_frag_needed(self, error: IcmpError, now: Instant) -> bool:  # noqa: ARG002
         """RFC 5927 5.2: the quoted number must be of data in flight."""
@@ -266,3 +274,10 @@ class TcpLayer:
             if c.remote[0] == destination:
                 self._machine.pathmtu.changed(c, now)
                 self._machine.timers.settle(c)
+
+
+def _soft_error(error: IcmpError) -> str:
+    """What a user is told of it, as Linux names it."""
+    if error.type == _PARAMETER_PROBLEM:
+        return "EPROTO"
+    return "ENETUNREACH" if error.type == _UNREACHABLE and error.code in {0, 6} else "EHOSTUNREACH"

@@ -144,7 +144,10 @@ class Listener(Owner):
 
     def has_room(self) -> bool:
         """Whether another half-open connection may be held."""
-        if self._machine.lower.config.tcp.syn_cookies == "always":
+        config = self._machine.lower.config.tcp
+        if config.syn_cookies == "always":
+            return False
+        if len(self._machine.table.connections) >= config.max_connections:
             return False
         return len(self._half_open) + len(self._accepted) < self.backlog
 
@@ -152,7 +155,9 @@ class Listener(Owner):
         policy = self._machine.lower.config.tcp.syn_cookies
         self._overflowed_at = now
         name = f"{packet.dst}:{self.port}-{packet.src}:{segment.src_port}"
-        if policy == "off" or len(self._accepted) >= self.backlog:
+        config = self._machine.lower.config.tcp
+        full = len(self._machine.table.connections) >= config.max_connections
+        if policy == "off" or full or len(self._accepted) >= self.backlog:
             self._machine.lifecycle.note(SynDropped(now, name))
             return
         c = self._child(packet, segment, now)
@@ -199,6 +204,7 @@ class Listener(Owner):
         if after is not None and not 0 < (c.iss - after) % MODULUS < MODULUS >> 1:
             machine.factory.renumber(c, (after + 0x10000) % MODULUS)
         machine.factory.hear_syn(c, segment, now)
+        machine.handshake.keep_early(c, segment)
         machine.table.add(c)
         self._half_open[c.key] = c
         machine.handshake.start(c, Cause.SYN, now)
@@ -215,7 +221,9 @@ class Listener(Owner):
         kept = machine.cookies.check(key, segment, now)
         if kept is None:
             return False
-        if len(self._accepted) >= self.backlog:
+        config = machine.lower.config.tcp
+        full = len(machine.table.connections) >= config.max_connections
+        if full or len(self._accepted) >= self.backlog:
             return True  # dropped: the peer will send again
         c = self._child(packet, segment, now)
         if c is None:

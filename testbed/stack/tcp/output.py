@@ -90,7 +90,7 @@ class Output(Tuned):
         if c.options.cork or c.cork_more:
             return False
         # 'if SND.NXT = SND.UNA' is Nagle's condition: it falls away where he is off.
-        if c.snd_nxt > c.snd_una and self.nagle(c):
+        if self.nagle(c) and c.snd_una < (c.small_end if self._config.minshall else c.snd_nxt):
             return False
         # (2) '[...] and PUSHed and D <= U'; (3) '[...] min(D,U) >= Fs * Max(SND.WND)', Fs = 1/2.
         return size == waiting or size >= c.max_window >> 1
@@ -111,6 +111,8 @@ class Output(Tuned):
         """Send ``size`` numbers of new data, and the FIN if they reach it."""
         start = c.snd_nxt
         self._put(c, start, start + size, now)
+        if size < self.room(c):
+            c.small_end = start + size
         c.due.pop(Timer.OVERRIDE, None)
         if c.probing:
             c.probing = False

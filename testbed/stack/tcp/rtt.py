@@ -58,7 +58,9 @@ class RttEstimator:
             beta = config.rtt_beta / expected
             self._rttvar += beta * (abs(self._srtt - rtt) - self._rttvar)
             self._srtt += alpha * (rtt - self._srtt)
-        self._base = self._srtt + max(config.clock_granularity, config.rtt_k * self._rttvar)
+        self._base = self._srtt + max(
+            config.clock_granularity, config.min_rto_variance, config.rtt_k * self._rttvar
+        )
 
     def note_min(self, rtt: Duration, now: Instant) -> None:
         """Take in a measurement for ``min_rtt`` alone."""

@@ -70,11 +70,13 @@ class Tcb:
         "delayed_full",
         "dsack",
         "due",
+        "early",
         "error",
         "fin_at",
         "fin_queued",
         "fin_received",
         "heard_at",
+        "invalid_at",
         "irs",
         "irs_known",
         "iss",
@@ -112,6 +114,7 @@ class Tcb:
         "sack_on",
         "segments_in",
         "segments_out",
+        "small_end",
         "sending",
         "sent_at",
         "snd_nxt",
@@ -173,6 +176,7 @@ class Tcb:
         self.snd_up = 0  # one past the urgent data sent; 0: never any
         self.snd_scale = 0  # shift of the windows that come
         self.max_window = 0
+        self.small_end = 0  # one past the last segment sent that was not full
         self.cork_more = False  # the user said that more is to come
         self.fin_queued = False
         self.fin_at = -1  # the number of the FIN sent
@@ -190,6 +194,8 @@ class Tcb:
     def _clear_receiving(self, now: Instant) -> None:
         self.irs = 0
         self.irs_known = False  # the peer's SYN came
+        self.early: tuple[bytes, bool] | None = None  # text and FIN that came with it
+        self.invalid_at: Instant | None = None  # the last ACK for what was not acceptable
         self.rcv_nxt = 0
         self.rcv_adv = 0  # right edge of the window offered
         self.rcv_largest = 0  # the largest window ever offered

@@ -105,7 +105,7 @@ class Timers(Tuned):
             case Timer.KEEPALIVE:
                 self._keepalive.due(c, now)
             case Timer.USER:
-                self._lifecycle.fail(c, Cause.GIVE_UP, "ETIMEDOUT", "user time-out", now)
+                self._give_up(c, "user time-out", now)
             case Timer.TIME_WAIT | Timer.FIN_WAIT_2:
                 cause = Cause.EXPIRED if timer is Timer.TIME_WAIT else Cause.GIVE_UP
                 self._lifecycle.move(c, cause, now)
@@ -115,6 +115,10 @@ class Timers(Tuned):
                 c.due.pop(timer, None)
             case Timer.SEARCH:
                 self._pathmtu.search_due(c, now)
+
+    def _give_up(self, c: Tcb, text: str, now: Instant) -> None:
+        """The user hears what ICMP last told of the path, if anything (RFC 9293 SHLD-25)."""
+        self._lifecycle.fail(c, Cause.GIVE_UP, c.soft_error or "ETIMEDOUT", text, now)
 
     # Retransmission
 
@@ -137,7 +141,7 @@ class Timers(Tuned):
             return
         c.timeouts += 1
         if now - max(oldest, c.persist_from) >= self._config.give_up:  # R2
-            self._lifecycle.fail(c, Cause.GIVE_UP, "ETIMEDOUT", "no answer from the peer", now)
+            self._give_up(c, "no answer from the peer", now)
             return
         if c.rtt.backoffs == self._config.retries_r1:
             # RFC 9293 3.8.3 (b): R1 is reached, 'pass negative advice to the IP layer'.
@@ -163,7 +167,7 @@ class Timers(Tuned):
         if now < self._user_deadline(c):
             return False
         # RFC 9293 3.10.8: 'signal the user "error: connection aborted due to user timeout"'.
-        self._lifecycle.fail(c, Cause.GIVE_UP, "ETIMEDOUT", "user time-out", now)
+        self._give_up(c, "user time-out", now)
         return True
 
     # Zero window
@@ -172,6 +176,6 @@ class Timers(Tuned):
         """Probe the closed window, unless nothing has answered for as long as R2."""
         limit = c.options.user_timeout or self._config.user_timeout or self._config.give_up
         if c.persists and now - c.persist_from >= limit:
-            self._lifecycle.fail(c, Cause.GIVE_UP, "ETIMEDOUT", "no answer from the peer", now)
+            self._give_up(c, "no answer from the peer", now)
             return
         self._output.probe_window(c, now)

@@ -176,9 +176,12 @@ class Transmitter(Tuned):
         if c.override is not None and c.override.mute:
             return
         c.segments_out += 1
-        # RFC 7323 3.2: TSopt 'SHOULD be sent in an <RST> segment'.
-        options = (Timestamps(self.clock(c, now), c.ts_recent),) if c.ts_on else ()
-        self.put(c, now, self.next_number(c), 0, RST, window=0, options=options)
+        self.put(c, now, self.next_number(c), 0, RST, window=0, options=self._reset_options(c, now))
+
+    def _reset_options(self, c: Tcb, now: Instant) -> tuple[TcpOption, ...]:
+        # RFC 7323 3.2: TSopt 'SHOULD be sent in an <RST> segment'; 'If the ACK bit is not set in
+        # the outgoing TCP header, the sender of that segment SHOULD set the TSecr field to zero.'
+        return (Timestamps(self.clock(c, now)),) if c.ts_on and c.irs_known else ()
 
     def _acknowledged(self, c: Tcb) -> None:
         c.last_ack_sent = c.rcv_nxt
@@ -301,4 +304,4 @@ class Transmitter(Tuned):
     def refuse_ack(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
         """<SEQ=SEG.ACK><CTL=RST>: an ACK for what this connection never sent."""
         self._events.add(ResetSent(now, c.name))
-        self.put(c, now, segment.ack, 0, RST, window=0)
+        self.put(c, now, segment.ack, 0, RST, window=0, options=self._reset_options(c, now))

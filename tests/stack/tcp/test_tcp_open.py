@@ -142,7 +142,7 @@ def test_a_lost_syn_ack_is_resent_and_the_entry_released():
     listener = wire.stack.tcp.listen(80, wire.now)
     wire.say("S", 0, 0)
     heard = wire.run(200_000)
-    assert [each.at / 1000 for each in heard] == [0, 1, 3, 7, 15, 31]
+    assert [each.at / 1000 for each in heard] == [0, 1, 3, 7, 15, 31, 63, 123]  # 3 minutes
     assert {each.brief() for each in heard} == {"SA 0:0 1"}
     assert listener.half_open == 0
     assert wire.stack.tcp.connections == ()
@@ -157,10 +157,10 @@ def test_a_repeated_syn_is_answered_with_the_same_syn_ack():
     assert wire.one().brief() == "SA 0:0 1"
 
 
-def test_after_a_lost_syn_data_starts_with_one_segment_and_three_seconds():
+def test_after_two_lost_syns_data_starts_with_one_segment_and_three_seconds():
     wire = Wire()
     connection = wire.start()
-    wire.run(1500)
+    wire.run(3500)
     wire.say("SA", 0, 1, options=(MSS(1000),))
     wire.take()
     assert connection.snapshot().rto == seconds(3)
@@ -440,15 +440,34 @@ def test_data_sent_before_the_handshake_is_done_goes_with_its_last_ack():
     assert wire.one().brief() == "PA 1:6 1"
 
 
-def test_a_close_before_the_handshake_is_done_follows_it():
+def test_a_close_in_syn_received_sends_the_fin_at_once():
+    """RFC 9293 3.10.4."""
     wire = Wire()
     connection = wire.start()
     wire.say("S", 0)
-    connection.close(wire.now)
     wire.take()
-    wire.say("A", 1, 1)
+    connection.close(wire.now)
     assert wire.one().brief() == "FA 1:1 1"
     assert connection.state is State.FIN_WAIT_1
+    assert [each.brief() for each in wire.run(1000)] == ["SA 0:0 1", "FA 1:1 1"]
+    wire.say("A", 1, 1)
+    assert wire.briefs(1999) == []
+    wire.say("A", 1, 2)
+    assert connection.state is State.FIN_WAIT_2
+    wire.say("FA", 1, 2)
+    assert wire.one().brief() == "A 2:2 2"
+    assert connection.state is State.TIME_WAIT
+
+
+def test_a_close_in_syn_received_into_a_shut_window_probes_with_the_fin():
+    wire = Wire()
+    connection = wire.start()
+    wire.say("S", 0, window=0)
+    wire.take()
+    connection.close(wire.now)
+    assert "FA 1:1 1" in wire.briefs(1000)
+    wire.say("A", 1, 2)
+    assert connection.state is State.FIN_WAIT_2
 
 
 def test_settings_that_change_hold_for_new_connections():

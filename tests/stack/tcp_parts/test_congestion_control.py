@@ -38,7 +38,7 @@ def test_the_initial_window_is_that_of_rfc_6928(smss, window):
 
 @all_of_them
 def test_slow_start_adds_two_segments_per_ack_at_most(name):
-    cc = control(name)
+    cc = control(name, abc_limit=2)
     ack(cc, 1 * SMSS)
     assert cc.cwnd == 11 * SMSS
     ack(cc, 5 * SMSS)

@@ -12,7 +12,7 @@ both = pytest.mark.parametrize("sack", [True, False], ids=["sack", "no-sack"])
 
 def timed_out(sack, **config):
     """Ten segments are outstanding; the timer expired; the first went out again."""
-    sender = Rig(sack=sack, unsent=40, tlp=False, **config)
+    sender = Rig(sack=sack, unsent=40, tlp=False, **{"frto": True} | config)
     sender.send()
     sender.fire()
     assert sender.segments() == [0]

@@ -47,7 +47,7 @@ class CongestionControl(Protocol):
         """Nothing was sent for an RTO: RFC 5681 4.1's restart window."""
 
     def on_syn_lost(self) -> None:
-        """SYN or SYN+ACK had to be resent: begin with one segment (RFC 5681 3.1)."""
+        """SYNs or SYN+ACKs were lost: begin with one segment (RFC 5681 3.1, RFC 6928 2)."""
 
     def on_smss(self, smss: int) -> None:
         """The segment size changed (path MTU, or agreed by the handshake)."""
