@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Nth,
         RateLimit,
         Reorder,
+        Stage,
     )
     from testbed.stack import defects
     from testbed.stack.advertise import AdvertiseConfig
@@ -141,6 +142,7 @@ _HOMES = {
     "Receiver": "testbed.bench.receiver",
     "Redirect": "testbed.wire",
     "Reorder": "testbed.link.impair",
+    "Stage": "testbed.link.impair",
     "StackConfig": "testbed.stack.config",
     "TcpFlags": "testbed.wire",
     "TcpSegment": "testbed.wire",
@@ -268,6 +270,7 @@ __all__ = [
     "StackConfig",
     "StackConnection",
     "StackHost",
+    "Stage",
     "State",
     "TcpFlags",
     "TcpSegment",

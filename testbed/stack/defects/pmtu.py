@@ -23,6 +23,7 @@ __all__ = [
     "OBEYS_TINY",
     "RAISES_EARLY",
     "RETRIES_OLD_SIZE",
+    "STEP_BY_STEP",
     "STUCK_AT_ZERO",
 ]
 
@@ -84,6 +85,13 @@ class _Collapses(PathMtuCache):
 
     def _plateau_below(self, *_: int) -> int:
         return 68
+
+
+class _StepByStep(PathMtuCache):
+    __slots__ = ()
+
+    def _plateau_below(self, original_length: int, header_length: int, current: int) -> int:
+        return max(68, min(original_length - header_length, current) - 8)
 
 
 class _ObeysTiny(PathMtuCache):
@@ -236,6 +244,14 @@ COLLAPSES = Defect(
     "A stack that is told no MTU takes the least there is: it gets through, at a tenth of the "
     "speed.",
     {PathMtuCache: _Collapses},
+)
+
+STEP_BY_STEP = Defect(
+    "goes down byte by byte",
+    "PM-07",
+    "A stack takes a few bytes off at each word of an old router: it gets through after a hundred "
+    "packets lost, once its users have gone.",
+    {PathMtuCache: _StepByStep},
 )
 
 OBEYS_FORGED_TCP = Defect(
