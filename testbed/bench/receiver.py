@@ -12,38 +12,37 @@ from testbed.capture import tcpflow
 from testbed.capture.tcpflow import FlowSegment
 from testbed.devices.values import Flow
 from testbed.errors import ExpectationFailed
+from testbed.hosts.stack_host import StackHost
 from testbed.stack.config import StackConfig
 from testbed.stack.tcp.options import SocketOptions
 from testbed.timing import Duration, milliseconds, seconds
 
-__all__ = ["SMSS", "Receiver"]
-
-SMSS: Final = 1000
-"""Bytes in each of the sender's segments: what the receiver announces, without timestamps."""
-
-_SILENT = StackConfig.of(
-    tcp={
-        "ack_every": 1 << 20,
-        "delayed_ack_timeout": seconds(60),
-        "receive_buffer": 1 << 20,
-        "rack": False,
-        "tlp": False,
-    }
-)
-"""A stack that acknowledges nothing by itself before the plan takes that over."""
+__all__ = ["Receiver"]
 
 
 class Receiver:
-    """A Python stack on the NIC ``peer`` that a service of ``dut`` sends full segments to.
+    """A connection of a Python stack to a service of the host ``dut``, which sends full segments.
 
     It takes in all that comes, and says so only where the plan has it ``ack``. Numbers are relative
-    as in ``tcpflow``: segment 1 begins with byte 1. What was sent is read on the wire, at the link
-    between the two, which ``seen`` must have.
+    as in ``tcpflow``: the stream's first byte is 1. What was sent is read on the wire, at the link
+    between the two, which ``seen`` must have. ``peer = bench.host("peer", Receiver.CONFIG)``.
     """
+
+    CONFIG: Final = StackConfig.of(
+        tcp={
+            "ack_every": 1 << 20,
+            "delayed_ack_timeout": seconds(60),
+            "receive_buffer": 1 << 20,
+        }
+    )
+    """Of a stack that acknowledges nothing by itself before the plan has taken that over."""
+    smss: Final = 1000
+    """Bytes in each of the sender's segments: the MSS announced, without timestamps."""
 
     def __init__(
         self,
         bench: Bench,
+        peer: StackHost,
         seen: Capture,
         port: int,
         *,
@@ -51,23 +50,22 @@ class Receiver:
         sack: bool = False,
         window: int = 60,
         flow: Flow | None = None,
-        peer: str = "peer",
         dut: str = "dut",
     ) -> None:
         """``segments``: how many the service has to send; ``window``: how many are offered."""
         self._bench = bench
-        self._view = seen.at(bench.topology.link(f"{peer}--{dut}").name).both
+        self._view = seen.at(bench.topology.link(f"{peer.name}--{dut}").name).both
         self._taken = 0
         self.dut = bench.host(dut)
         self.port = port
-        self.size = segments * SMSS
+        self.size = segments * self.smss
         self.acked = 1
         """The highest number acknowledged so far."""
         self.dut.tcp_serve(port, send=self.size, seed=port, flow=flow)
-        self.connection = bench.host(peer, _SILENT).connect(
+        self.connection = peer.connect(
             dut,
             port,
-            options=SocketOptions(mss=SMSS, timestamps=False, sack=sack, receive_buffer=1 << 20),
+            options=SocketOptions(mss=self.smss, timestamps=False, sack=sack),
         )
         self.connection.steer.withhold_acks(None)
         self.window = window
@@ -80,7 +78,7 @@ class Receiver:
     @window.setter
     def window(self, segments: int) -> None:
         self._window = segments
-        self.connection.steer.window(segments * SMSS, tell=False)
+        self.connection.steer.window(segments * self.smss, tell=False)
 
     @property
     def flow(self) -> tcpflow.Connection:
@@ -101,7 +99,7 @@ class Receiver:
     @property
     def in_flight(self) -> int:
         """Segments that were sent and not acknowledged."""
-        return -(-(self.highest - self.acked) // SMSS)
+        return -(-(self.highest - self.acked) // self.smss)
 
     def take(
         self, due: int, *, within: Duration | None = None, quiet: Duration | None = None
