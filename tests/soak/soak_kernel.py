@@ -98,7 +98,7 @@ class Weather:
         if self.loss:
             found.append(Drop(by(self.loss, 0)))
         if self.burst:
-            found.append(Drop(GilbertElliott(0.01, 0.3, seed + 1, matching=is_ipv4)))
+            found.append(Drop(GilbertElliott(0.01, 0.5, seed + 1, matching=is_ipv4)))
         if self.duplicate:
             found.append(Duplicate(by(self.duplicate, 2)))
         if self.corrupt:

@@ -121,6 +121,8 @@ class Output(Tuned):
     def resend(self, c: Tcb, seq: int, end: int, reason: Reason, now: Instant) -> None:
         """Send ``seq`` to ``end`` again, or as much of it as now fits into one segment."""
         end = min(end, seq + self.room(c) + (1 if end - 1 == c.fin_at else 0))
+        if c.mtu_search is not None:
+            c.mtu_search.resent(seq, end, now)
         self._put(c, seq, end, now)
         self._events.add(SegmentResent(now, c.name, seq % MODULUS, end - seq, reason))
         c.recovery.sent(seq, end, now, reason)

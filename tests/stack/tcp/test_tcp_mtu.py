@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 import pytest
+from pair import Pair
 from tcp_wire import HOST, PEER, Wire
 
+from testbed.link.impair import Chance, Drop, MtuHole
+from testbed.stack.config import StackConfig
 from testbed.stack.lower import IcmpError
 from testbed.stack.tcp.states import State
+from testbed.timing import milliseconds, seconds
 from testbed.wire import MSS, DestinationUnreachable, IPv4Packet
 
 
@@ -156,3 +162,21 @@ def test_an_always_searching_stack_starts_small_and_grows():
     hole.run(5_000)
     assert c.snapshot().mss == 1460
     assert c.snapshot().retransmission_count == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_probe_that_was_resent_in_pieces_proves_no_size(seed):
+    pair = Pair(StackConfig.of(pmtu={"probing": "always", "base": 576}), seed=seed)
+    for line in (pair.to_right, pair.to_left):
+        line.impair.add(Drop(Chance(0.05, seed)))
+    pair.to_right.impair.add(MtuHole(600))
+    listener = pair.right.tcp.listen(80, pair.now)
+    c = pair.left.tcp.connect((IPv4Address("10.0.0.2"), 80), pair.now)
+    pair.run_until(lambda: listener.readable, seconds(100))
+    server = listener.accept(pair.now)
+    left, got = 300_000, 0
+    while got < 300_000:
+        left -= c.send(bytes(min(left, 50_000)), pair.now)
+        pair.run(milliseconds(20))
+        got += len(server.receive(1 << 20, pair.now) or b"")
+        assert c.snapshot().mss + 40 <= 600
