@@ -16,6 +16,7 @@ from testbed.wire.addresses import MacAddr
 from testbed.wire.icmp_info import RouterAdvertisement
 
 __all__ = [
+    "ANSWERS_FROM_AFAR",
     "BELIEVES_FAR_ROUTERS",
     "GROUP_MAC_OF_24_BITS",
     "IGNORES_SOLICITATIONS",
@@ -26,6 +27,7 @@ __all__ = [
     "LIKES_THE_LOWEST",
     "NO_FAREWELL",
     "REPORTS_LATE",
+    "SOLICITS_FOR_EVER",
     "STAYS_IN_GROUPS",
 ]
 
@@ -53,6 +55,14 @@ class _DeafToSolicitations(RouterAdvertiser):
 
     def solicited(self, source: IPv4Address, now: Instant) -> None:
         pass
+
+
+class _AnswersAll(RouterAdvertiser):
+    __slots__ = ()
+
+    def solicited(self, source: IPv4Address, now: Instant) -> None:
+        del source
+        super().solicited(IPv4Address(0), now)
 
 
 class _Loyal(RouterDiscovery):
@@ -87,6 +97,14 @@ class _Gullible(RouterDiscovery):
         self._tell(before, now)
 
 
+class _Insistent(RouterDiscovery):
+    __slots__ = ()
+
+    def _solicit(self, now: Instant) -> None:
+        self._tries = 0
+        super()._solicit(now)
+
+
 LIFETIME_ZERO: Final = Defect(
     "lifetime 0 sent",
     "IP-10",
@@ -106,6 +124,19 @@ IGNORES_SOLICITATIONS: Final = Defect(
     "IP-10",
     "A host that boots has no way out until the router's next advertisement, ten minutes later.",
     {RouterAdvertiser: _DeafToSolicitations},
+)
+ANSWERS_FROM_AFAR: Final = Defect(
+    "answers solicitations from afar",
+    "IP-10",
+    "A router answers whoever asks, also with a source that is none of its neighbours, and can be "
+    "made to advertise all day from outside.",
+    {RouterAdvertiser: _AnswersAll},
+)
+SOLICITS_FOR_EVER: Final = Defect(
+    "asks for ever",
+    "IP-10",
+    "A thousand hosts on a link without a router ask for one every three seconds.",
+    {RouterDiscovery: _Insistent},
 )
 IGNORES_WITHDRAWAL: Final = Defect(
     "ignores withdrawal",

@@ -25,6 +25,7 @@ __all__ = [
     "BROADCASTS_ONE_OFF",
     "CLASSFUL",
     "DEFENDS_FOR_EVER",
+    "HOARDS_FOR_THE_DEAD",
     "IGNORES_RIVALS",
     "MASK_ONE_BIT_LONG",
     "MASK_ONE_BIT_SHORT",
@@ -268,12 +269,21 @@ class _OneAtATime(Egress):
         self._core.alarms.set(key, after(at, _AGAIN), lambda _: None)
 
 
-class _Collects(Neighbours):
+class _AsksOn(Neighbours):
     __slots__ = ()
 
     def _give_up(self, entry: Neighbour, now: Instant) -> None:
         entry.attempts = 0
         self._ask(entry, now)
+
+
+class _Hoards(Neighbours):
+    __slots__ = ()
+
+    def _give_up(self, entry: Neighbour, now: Instant) -> None:
+        kept = entry.queue
+        super()._give_up(entry, now)
+        entry.queue = kept
 
 
 SENDS_AGAIN: Final = Defect(
@@ -292,7 +302,13 @@ WAITS_FOR_ANSWERS: Final = Defect(
 ASKS_FOR_EVER: Final = Defect(
     "asks for ever",
     "IP-15",
-    "A stack asks ARP for a dead host without end, and holds its packets for the day it comes "
-    "back.",
-    {Neighbours: _Collects},
+    "A stack asks ARP for a dead host without end, and with a few hundred of them fills the link.",
+    {Neighbours: _AsksOn},
+)
+HOARDS_FOR_THE_DEAD: Final = Defect(
+    "hoards for the dead",
+    "IP-15",
+    "A stack keeps what was sent to a dead host, and the host is met by the questions of yesterday "
+    "when it comes back.",
+    {Neighbours: _Hoards},
 )
