@@ -1,7 +1,7 @@
 """Fragments whose others never come are given up after a time, and their sender is told.
 
-"There MUST be a reassembly timeout. [...] It is recommended that this value lie between 60 seconds
-and 120 seconds" (RFC 1122 3.3.2). It counts from the fragment that came first;
+A host must have a reassembly timeout: a fixed value, recommended to lie between 60 and 120 seconds
+(RFC 1122 3.3.2). It counts from the fragment that came first;
 later ones do not put it off. When it ends, what was held is discarded, and the source gets one ICMP
 time exceeded of code 1 that quotes fragment 0, if that one came; "if fragment zero is not available
 then no time exceeded need be sent at all" (RFC 792). A datagram whose last fragment comes in time
