@@ -20,6 +20,7 @@ LINUX = StackConfig.linux()
         ("net.ipv4.tcp_syn_retries", "2"),
         ("net.ipv4.tcp_syncookies", "2"),
         ("net.ipv4.tcp_retries2", "8"),
+        ("net.ipv4.tcp_invalid_ratelimit", "0"),
         ("net.ipv4.tcp_congestion_control", "reno"),
         ("net.ipv4.tcp_mtu_probing", "1"),
         ("net.ipv4.tcp_fin_timeout", "5"),

@@ -89,6 +89,7 @@ _TCP = {
     "tcp_early_retrans": (_flag("tcp", "tlp"),),
     "tcp_fin_timeout": (_seconds("tcp", "fin_wait2_timeout"),),
     "tcp_frto": (_flag("tcp", "frto"),),
+    "tcp_invalid_ratelimit": (_millis("tcp", "invalid_ack_interval"),),
     "tcp_keepalive_intvl": (_seconds("tcp", "keepalive_interval"),),
     "tcp_keepalive_probes": (_number("tcp", "keepalive_probes"),),
     "tcp_keepalive_time": (_seconds("tcp", "keepalive_idle"),),
