@@ -12,10 +12,12 @@ from testbed.stack.defects import (
     ip,
     pmtu,
     receiver,
+    segments,
     sender,
     services,
     tcp,
     udp,
+    windows,
 )
 
 __all__ = [
@@ -26,8 +28,10 @@ __all__ = [
     "ip",
     "pmtu",
     "receiver",
+    "segments",
     "sender",
     "services",
     "tcp",
     "udp",
+    "windows",
 ]

@@ -1,0 +1,229 @@
+"""An old duplicate is known by its timestamp, and dropped; what is new is taken.
+
+PAWS (RFC 7323 5.3). A segment whose number is just the next one, with a timestamp older than the
+latest, is not delivered, but acknowledged with what is really expected (R1). "Older" is modulo
+2**32: a timestamp clock that goes round once is followed all the way. A segment behind a hole does
+not move the latest timestamp on (4.3 (2)): the ACK of it echoes the one before, and what fills the
+hole with an older timestamp than it had is taken. A reset is not judged by its timestamp (5.2: "RST
+segments MUST NOT be subject to PAWS").
+
+The ACK of an old duplicate comes within ``ack_delay`` (seconds, 0.5). The old timestamps here are
+much older than 1 ms, which Linux forgives.
+"""
+
+import hashlib
+
+import pytest
+
+from testbed import (
+    Bench,
+    Capture,
+    Duration,
+    ExpectationFailed,
+    Host,
+    SocketOptions,
+    StackConfig,
+    StackConnection,
+    StackHost,
+    TcpFlags,
+    Timestamps,
+    Topology,
+    defects,
+    drill,
+    faults,
+    seconds,
+    tcpflow,
+)
+
+PORT, ROUND_PORT, HOLE_PORT, RESET_PORT = 5130, 5140, 5150, 5160
+FIRST, OLD, SECOND = b"the first part, ", b"an old duplicate", b"the second part"
+AGE = 5000
+MODULUS = 1 << 32
+LEAP = MODULUS // 4
+SOON = seconds(3)
+PUSH = TcpFlags.ACK | TcpFlags.PSH
+
+
+@pytest.mark.behaviour("TC-30", clause="RFC 7323 5.3")
+@pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
+@drill(
+    "accepts",
+    faults.python_stack(defects.receiver.NO_PAWS),
+    caught="acknowledged an old duplicate",
+)
+@drill(
+    "drops without a word",
+    faults.python_stack(defects.receiver.SILENT_PAWS),
+    caught="ACK of what is expected did not come",
+)
+@drill(
+    "compares timestamps as plain numbers",
+    faults.python_stack(defects.receiver.PLAIN_TIMESTAMPS),
+    caught="once round the clock",
+)
+@drill(
+    "remembers timestamps from behind a hole",
+    faults.python_stack(defects.receiver.TIMESTAMPS_FROM_ANYWHERE),
+    caught="behind a hole",
+)
+@drill(
+    "judges resets by their timestamps",
+    faults.python_stack(defects.receiver.PAWS_ON_RESETS),
+    caught="reset .* ECONNRESET",
+)
+@drill(
+    "has no timestamps",
+    faults.sysctl("net.ipv4.tcp_timestamps", "0"),
+    caught="agreed to no timestamps",
+)
+def test_old_duplicates_are_dropped(bench: Bench) -> None:
+    peer, dut = bench.host("peer", StackConfig()), bench.host("dut")
+    with bench.capture("peer--dut") as seen:
+        old_duplicate(bench, seen, peer, dut)
+        round_the_clock(bench, seen, peer, dut)
+        behind_a_hole(bench, seen, peer, dut)
+        old_reset(bench, seen, peer, dut)
+
+
+class Stream:
+    """A connection to the host whose segments are made by hand, timestamps and all."""
+
+    def __init__(self, bench: Bench, seen: Capture, peer: StackHost, dut: Host, port: int) -> None:
+        dut.tcp_serve(port)
+        self.bench, self.seen, self.dut, self.port = bench, seen, dut, port
+        self.c: StackConnection = peer.connect(
+            "dut", port, within=SOON, options=SocketOptions(sack=False)
+        )
+        if not self.c.tcp.ts_on:
+            raise ExpectationFailed(f"{dut.name} agreed to no timestamps")
+        self.c.steer.ignore(lambda _: True)  # it knows nothing of what is sent by hand
+        self.stamp = stamp_of(self.flow().up[0])
+        self.data = b""
+
+    def flow(self) -> tcpflow.Connection:
+        """The segments so far."""
+        return tcpflow.connection(self.seen.at("peer--dut").both, server_port=self.port)
+
+    def send(
+        self, payload: bytes, stamp: int, at: int | None = None, flags: TcpFlags = PUSH
+    ) -> None:
+        """Send ``payload`` with a timestamp, at a byte of the stream or as the next ones."""
+        start = len(self.data) if at is None else at
+        self.c.steer.send(
+            flags,
+            payload,
+            seq=(self.c.tcp.iss + 1 + start) % MODULUS,
+            options=(Timestamps(stamp % MODULUS, self.c.tcp.ts_recent),),
+        )
+        if at is None:
+            self.data += payload
+
+    def await_ack(self, number: int, count: int, what: str) -> tcpflow.FlowSegment:
+        """Wait for the ACK that asks for a byte of the stream, or for its ``count``-th."""
+
+        def found() -> list[tcpflow.FlowSegment]:
+            return [each for each in self.flow().down if each.ack == number + 1]
+
+        within = Duration(seconds(self.bench.tolerance("ack_delay", 0.5)))
+        self.bench.wait_until(lambda: len(found()) >= count, within, what)
+        return found()[count - 1]
+
+    def end(self) -> None:
+        """Close; the host's application has got ``data``, and nothing else."""
+        self.send(b"", self.stamp, flags=TcpFlags.FIN | TcpFlags.ACK)
+        got = self.dut.tcp_result("server", self.port, within=SOON)[1]
+        if got.error is not None or got.sha256 != hashlib.sha256(self.data).hexdigest():
+            raise ExpectationFailed(
+                f"{self.dut.name}, server of port {self.port}: received {got.octets} bytes"
+                f"{f' and {got.error}' if got.error else ''}, the peer sent {self.data!r}"
+            )
+        self.c.steer.mute()
+        self.c.abort()
+
+
+def stamp_of(segment: tcpflow.FlowSegment) -> int:
+    """The timestamp that a segment has."""
+    option = segment.tcp.option(Timestamps)
+    if option is None:
+        raise ExpectationFailed(f"peer--dut: #{segment.number} has no timestamp")
+    return option.value
+
+
+def old_duplicate(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -> None:
+    """The next number, with a timestamp of long ago."""
+    stream = Stream(bench, seen, peer, dut, PORT)
+    stream.stamp += AGE
+    stream.send(FIRST, stream.stamp)
+    stream.await_ack(len(FIRST), 1, "an ACK of the first part")
+    before = len(stream.flow().down)
+    stream.send(OLD, stream.stamp - AGE, at=len(FIRST))
+
+    def answered() -> bool:
+        latest = stream.flow().down[before:]
+        wrong = [each for each in latest if each.ack != len(FIRST) + 1]
+        if wrong:
+            raise ExpectationFailed(
+                f"peer--dut: the host acknowledged an old duplicate, whose timestamp is {AGE} ms "
+                f"older than the latest, in #{wrong[0].number}"
+            )
+        return bool(latest)
+
+    within = seconds(bench.tolerance("ack_delay", 0.5))
+    bench.wait_until(answered, within, "an ACK of what is expected")
+    stream.send(SECOND, stream.stamp + 1)
+    stream.stamp += 1
+    stream.await_ack(len(FIRST + SECOND), 1, "an ACK of the second part")
+    stream.end()
+
+
+def round_the_clock(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -> None:
+    """Timestamps that go round once, in leaps of a quarter."""
+    stream = Stream(bench, seen, peer, dut, ROUND_PORT)
+    for turn in range(5):
+        stream.stamp += LEAP
+        stream.send(FIRST, stream.stamp)
+        stream.await_ack(
+            len(stream.data), 1, f"an ACK of leap {turn + 1}, of 5, once round the clock,"
+        )
+    stream.end()
+
+
+def behind_a_hole(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -> None:
+    """What is ahead of its turn has a timestamp of its own."""
+    stream = Stream(bench, seen, peer, dut, HOLE_PORT)
+    stream.stamp += 10
+    stream.send(FIRST, stream.stamp)
+    stream.await_ack(len(FIRST), 1, "an ACK of the first part")
+    hole = len(stream.data)
+    stream.send(SECOND, stream.stamp + AGE, at=hole + len(OLD))
+    asked = stream.await_ack(hole, 2, "a duplicate ACK")
+    option = asked.tcp.option(Timestamps)
+    if option is None or option.echo != stream.stamp % MODULUS:
+        raise ExpectationFailed(
+            f"peer--dut: #{asked.number}, the ACK of a segment behind a hole, echoes "
+            f"{option.echo if option else 'no timestamp'}, expected {stream.stamp % MODULUS}"
+        )
+    stream.stamp += 1
+    stream.send(OLD, stream.stamp)
+    stream.data += SECOND
+    stream.await_ack(len(stream.data), 1, "an ACK of all, with what was behind a hole,")
+    stream.stamp += 1 + AGE
+    stream.end()
+
+
+def old_reset(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -> None:
+    """A reset with the right number, and a timestamp of long ago."""
+    stream = Stream(bench, seen, peer, dut, RESET_PORT)
+    stream.stamp += AGE
+    stream.send(FIRST, stream.stamp)
+    stream.await_ack(len(FIRST), 1, "an ACK of the first part")
+    stream.send(b"", stream.stamp - AGE, flags=TcpFlags.RST)
+    try:
+        error = dut.tcp_result("server", RESET_PORT, within=SOON)[1].error
+    except ExpectationFailed as failure:
+        error = str(failure)
+    if error != "ECONNRESET":
+        raise ExpectationFailed(
+            f"{dut.name}, server of port {RESET_PORT}: after a reset with an old timestamp "
+            f"{error or 'the stream just ended'}, expected ECONNRESET"
+        )

@@ -1,0 +1,213 @@
+"""Faults of windows: closed ones, tiny ones, and tiny segments."""
+
+from __future__ import annotations
+
+from testbed.stack.tcp.acks import Acks
+from testbed.stack.tcp.output import Output
+from testbed.stack.tcp.states import Cause
+from testbed.stack.tcp.tcb import Tcb
+from testbed.stack.tcp.timers import Timers
+from testbed.stack.tcp.transmit import ACK
+from testbed.stack.tcp.window import Window
+from testbed.stack.variants import Defect
+from testbed.timing import Duration, Instant
+from testbed.wire.tcp import TcpSegment
+
+__all__ = [
+    "DEAF_TO_UPDATES",
+    "GIVES_UP_CLOSED_WINDOWS",
+    "NAGLE_ALWAYS",
+    "NEVER_OVERRIDES",
+    "NEVER_PROBES",
+    "NO_NAGLE",
+    "PROBES_STEADILY",
+    "PROBES_WITH_SEGMENTS",
+    "SILLY_RECEIVER",
+    "SILLY_SENDER",
+    "TALKATIVE_RECEIVER",
+]
+
+# Closed windows
+
+
+class _NoProbes(Output):
+    __slots__ = ()
+
+    def watch_window(self, c: Tcb, now: Instant) -> None:
+        pass
+
+
+class _SteadyProbes(Output):
+    __slots__ = ()
+
+    def persist_interval(self, c: Tcb) -> Duration:
+        return c.rtt.rto
+
+
+class _ImpatientProbes(Timers):
+    __slots__ = ()
+
+    def persist(self, c: Tcb, now: Instant) -> None:
+        if c.persists == 3:
+            self._lifecycle.fail(c, Cause.GIVE_UP, "ETIMEDOUT", "the window stayed closed", now)
+        else:
+            super().persist(c, now)
+
+
+class _WholeSegmentProbes(Output):
+    __slots__ = ()
+
+    def probe_window(self, c: Tcb, now: Instant) -> None:
+        super().probe_window(c, now)
+        payload = c.sending.read(c.snd_una, min(self.room(c), c.sending.end - c.snd_una))
+        self._transmit.send(c, now, c.snd_una, ACK, payload)
+
+
+class _NoBareUpdates(Acks):
+    __slots__ = ()
+
+    def update_window(self, c: Tcb, segment: TcpSegment, seq: int, ack: int, now: Instant) -> bool:
+        if ack == c.snd_una:
+            return False
+        return super().update_window(c, segment, seq, ack, now)
+
+
+NEVER_PROBES = Defect(
+    "never probes",
+    "TC-23",
+    "A stack waits for the peer to say that its window is open again: if that one ACK is lost, "
+    "both wait for ever.",
+    {Output: _NoProbes},
+)
+
+PROBES_STEADILY = Defect(
+    "probes at a constant pace",
+    "TC-23",
+    "A stack probes every closed window five times a second: a stopped printer has a storm for a "
+    "queue.",
+    {Output: _SteadyProbes},
+)
+
+GIVES_UP_CLOSED_WINDOWS = Defect(
+    "gives up a peer that answers",
+    "TC-23",
+    "A stack counts probes like retransmissions, answered or not: a printer that is out of paper "
+    "over lunch loses its jobs.",
+    {Timers: _ImpatientProbes},
+)
+
+PROBES_WITH_SEGMENTS = Defect(
+    "sends on into the closed window",
+    "TC-23",
+    "A stack probes with whole segments, which the peer has no room for and drops.",
+    {Output: _WholeSegmentProbes},
+)
+
+DEAF_TO_UPDATES = Defect(
+    "takes no window from an ACK of nothing new",
+    "TC-23",
+    "A stack looks at windows in ACKs of new data only: one that has closed stays closed.",
+    {Acks: _NoBareUpdates},
+)
+
+# Silly windows
+
+
+class _NeverWaits(Output):
+    __slots__ = ()
+
+    def nagle(self, c: Tcb) -> bool:
+        del c
+        return False
+
+
+class _AlwaysWaits(Output):
+    __slots__ = ()
+
+    def nagle(self, c: Tcb) -> bool:
+        del c
+        return True
+
+
+class _TakesAnyWindow(Output):
+    __slots__ = ()
+
+    def small_may_go(self, c: Tcb, size: int, waiting: int) -> bool:
+        del size, waiting
+        return c.snd_nxt == c.snd_una or not self.nagle(c)
+
+
+class _NoOverride(Output):
+    __slots__ = ()
+
+    def override(self, c: Tcb, now: Instant) -> None:
+        pass
+
+
+class _OffersEveryByte(Window):
+    __slots__ = ()
+
+    def grows(self, c: Tcb, offered: int, free: int) -> bool:
+        del c
+        return free > offered
+
+    def worth_telling(self, c: Tcb) -> bool:
+        return self.free(c) > c.rcv_adv - c.rcv_nxt
+
+
+class _TellsEveryRead(Window):
+    __slots__ = ()
+
+    def grows(self, c: Tcb, offered: int, free: int) -> bool:
+        return free > offered and free >= min(c.mss, c.receiving.limit >> 1)
+
+    def worth_telling(self, c: Tcb) -> bool:
+        return self.grows(c, c.rcv_adv - c.rcv_nxt, self.free(c))
+
+
+NO_NAGLE = Defect(
+    "tinygrams",
+    "TC-24",
+    "A stack sends every keystroke in a segment of its own: forty bytes of headers for one, and a "
+    "slow line is full of them.",
+    {Output: _NeverWaits},
+)
+
+NAGLE_ALWAYS = Defect(
+    "ignores TCP_NODELAY",
+    "TC-24",
+    "A stack takes the option and does nothing: interactive protocols wait a round trip, or the "
+    "peer's delayed ACK, for each step.",
+    {Output: _AlwaysWaits},
+)
+
+SILLY_SENDER = Defect(
+    "uses a tiny window at once",
+    "TC-24",
+    "The silly window syndrome of RFC 813: a stack sends whatever the window takes, and a window "
+    "that was cut up once stays so for the rest of the transfer.",
+    {Output: _TakesAnyWindow},
+)
+
+NEVER_OVERRIDES = Defect(
+    "waits in a tiny window for ever",
+    "TC-24",
+    "A stack avoids silly windows and has no override timeout: a peer with a small buffer never "
+    "offers enough, and the transfer hangs.",
+    {Output: _NoOverride},
+)
+
+SILLY_RECEIVER = Defect(
+    "offers every byte that is read",
+    "TC-24",
+    "A stack tells of each byte that its application reads: the peer sends as many segments.",
+    {Window: _OffersEveryByte},
+)
+
+TALKATIVE_RECEIVER = Defect(
+    "tells of every read",
+    "TC-24",
+    "A stack offers no tiny window, but sends an ACK for each read: as many ACKs as a slow "
+    "application makes calls.",
+    {Window: _TellsEveryRead},
+)
