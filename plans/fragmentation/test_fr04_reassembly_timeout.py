@@ -1,11 +1,11 @@
 """Fragments whose others never come are given up after a time, and their sender is told.
 
 A host must have a reassembly timeout: a fixed value, recommended to lie between 60 and 120 seconds
-(RFC 1122 3.3.2). It counts from the fragment that came first;
-later ones do not put it off. When it ends, what was held is discarded, and the source gets one ICMP
-time exceeded of code 1 that quotes fragment 0, if that one came; "if fragment zero is not available
-then no time exceeded need be sent at all" (RFC 792). A datagram whose last fragment comes in time
-is answered; one whose last fragment comes too late is not.
+(RFC 1122 3.3.2). It counts from the fragment that came first; later ones do not put it off. When it
+ends, what was held is discarded, and the source gets one ICMP time exceeded of code 1 that quotes
+fragment 0, if that one came; "if fragment zero is not available then no time exceeded need be sent
+at all" (RFC 792). A datagram whose last fragment comes in time is answered; one whose last fragment
+comes too late is not.
 
 With a host's own setting the error must come between ``reassembly_least`` and ``reassembly_most``
 (seconds, 30 and 120: Linux gives up after 30). That plan is slow; the other one has the time-out

@@ -1,7 +1,7 @@
 """A frag needed that nobody's packet gave cause for changes nothing.
 
-What a TCP takes of an ICMP error is about a segment in flight: the sequence number that it quotes is
-SND.UNA at least and less than SND.NXT (RFC 5927 4.1, 7.2). While the host has a window of segments
+What a TCP takes of an ICMP error is about a segment in flight: the sequence number that it quotes
+is SND.UNA at least and less than SND.NXT (RFC 5927 4.1, 7.2). While the host has a window of segments
 under way, messages come that quote a number before or behind it, other ports, or other addresses,
 whose checksum is wrong, that name an MTU as large as the packet or larger, and one below 68 bytes,
 which no link may have (RFC 791 3.2): the segments that follow are as large as before. Of the last
