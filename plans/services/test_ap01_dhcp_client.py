@@ -125,17 +125,17 @@ class Lan:
 @LAN
 @drill(
     "checks nothing",
-    faults.python_stack(defects.services.USES_TAKEN, role="client"),
+    faults.python_stack(defects.dhcp.USES_TAKEN, role="client"),
     caught="arp.*it did not come",
 )
 @drill(
     "renews by broadcast",
-    faults.python_stack(defects.services.RENEWS_BY_BROADCAST, role="client"),
+    faults.python_stack(defects.dhcp.RENEWS_BY_BROADCAST, role="client"),
     caught="the renewal did not come to the server alone",
 )
 @drill(
     "keeps an expired address",
-    faults.python_stack(defects.services.KEEPS_EXPIRED_ADDRESS, role="client"),
+    faults.python_stack(defects.dhcp.KEEPS_EXPIRED_ADDRESS, role="client"),
     caught="expect none: arp.*1 frame came",
 )
 def test_an_address_is_taken_kept_and_given_up(bench: Bench) -> None:
@@ -255,7 +255,7 @@ def message_of(traced: TracedFrame) -> dhcp.DhcpMessage:
 @LAN
 @drill(
     "uses a taken address",
-    faults.python_stack(defects.services.USES_TAKEN, role="client"),
+    faults.python_stack(defects.dhcp.USES_TAKEN, role="client"),
     caught=r"dhcp\(type=decline.*did not come",
 )
 def test_a_taken_address_is_declined(bench: Bench) -> None:
@@ -287,7 +287,7 @@ def test_a_taken_address_is_declined(bench: Bench) -> None:
 @LAN
 @drill(
     "ignores refusals",
-    faults.python_stack(defects.services.IGNORES_NAK, role="client"),
+    faults.python_stack(defects.dhcp.IGNORES_NAK, role="client"),
     caught=r"expect none: eth.*came",
 )
 def test_a_refusal_ends_the_use_of_an_address(bench: Bench) -> None:
@@ -301,12 +301,15 @@ def test_a_refusal_ends_the_use_of_an_address(bench: Bench) -> None:
         # The server learns that the address is another's: it will not extend the lease.
         lan.served.pools[0].quarantine(first, lan.server.now(), seconds(60))
         refused = seen.wait_for(POINT, nak, sent=True)
-        seen.wait_for(POINT, TO_ALL & match.dhcp(type="request", requested=second))
+        view = seen.at(POINT).after(refused)
+        anew = TO_ALL & match.dhcp(type="discover")
+        bench.wait_until(lambda: bool(view.all(anew)), SOON, "a DISCOVER after the refusal")
         seen.settle()
         view = seen.at(POINT).after(refused)
         view.expect_none(own & (match.arp(sender_ip=first) | match.ipv4(src=first)))
-        view.expect(TO_ALL & match.dhcp(type="discover"))
         lan.until(bench, ClientState.BOUND)
+        seen.settle()
+        seen.at(POINT).after(refused).expect(TO_ALL & match.dhcp(type="request", requested=second))
 
         # It comes from another network, and asks to keep the address that it had there.
         lease = lan.asking.lease
@@ -334,12 +337,12 @@ def test_a_refusal_ends_the_use_of_an_address(bench: Bench) -> None:
 @LAN
 @drill(
     "takes any answer",
-    faults.python_stack(defects.services.TAKES_ANY_ANSWER, role="client"),
+    faults.python_stack(defects.dhcp.TAKES_ANY_ANSWER, role="client"),
     caught=r"expect none: .*request.* came",
 )
 @drill(
     "never backs off",
-    faults.python_stack(defects.services.NEVER_BACKS_OFF, role="client"),
+    faults.python_stack(defects.dhcp.NEVER_BACKS_OFF, role="client"),
     caught="the third DISCOVER came",
 )
 def test_it_asks_again_and_takes_its_own_answers_only(bench: Bench) -> None:

@@ -163,12 +163,12 @@ def expect_address(traced: TracedFrame, wanted: IPv4Address, why: str) -> None:
 @LAN
 @drill(
     "offers a taken address",
-    faults.python_stack(defects.services.OFFERS_TAKEN, role="server"),
+    faults.python_stack(defects.dhcp.OFFERS_TAKEN, role="server"),
     caught="was offered in .*: another host has",
 )
 @drill(
     "forgets declines",
-    faults.python_stack(defects.services.FORGETS_DECLINES, role="server"),
+    faults.python_stack(defects.dhcp.FORGETS_DECLINES, role="server"),
     caught="expect none: dhcp.*came",
 )
 def test_only_what_nobody_has_is_offered(bench: Bench) -> None:
@@ -201,7 +201,7 @@ def test_only_what_nobody_has_is_offered(bench: Bench) -> None:
 @LAN
 @drill(
     "leases one address twice",
-    faults.python_stack(defects.services.LEASES_TWICE, role="server"),
+    faults.python_stack(defects.dhcp.LEASES_TWICE, role="server"),
     caught="was offered in .*: 198.18.0.100 is leased",
 )
 def test_no_address_is_given_twice(bench: Bench) -> None:
@@ -226,12 +226,12 @@ def test_no_address_is_given_twice(bench: Bench) -> None:
 @LAN
 @drill(
     "never refuses",
-    faults.python_stack(defects.services.NEVER_REFUSES, role="server"),
+    faults.python_stack(defects.dhcp.NEVER_REFUSES, role="server"),
     caught=r"dhcp\(type=nak.*did not come",
 )
 @drill(
     "takes requests to other servers",
-    faults.python_stack(defects.services.TAKES_OTHERS_REQUESTS, role="server"),
+    faults.python_stack(defects.dhcp.TAKES_OTHERS_REQUESTS, role="server"),
     caught="expect none: dhcp.*came",
 )
 def test_what_is_wrong_is_refused_and_what_is_others_is_left_alone(bench: Bench) -> None:

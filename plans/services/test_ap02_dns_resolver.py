@@ -7,7 +7,8 @@ longer: within it nobody is asked, after it the zone's own server only, and what
 (RFC 1034 3.6, RFC 1035 3.2.1). That there is no such name is remembered as well (RFC 2308 5).
 Aliases are followed, and addresses looked up backwards under in-addr.arpa (RFC 1035 3.5). An answer
 that was cut to fit a datagram is fetched by TCP (RFC 7766 5). An answer counts if it comes from the
-server that was asked, to the port that asked, with the query's number (RFC 5452 9.1).
+server that was asked, to the port that asked, with the query's number (RFC 5452 9.1). A question
+that gets no answer is asked again, with another number (RFC 1035 7.2).
 
 The TTL of what is looked up here is 2 s; an answer may take ``dns_answer`` (seconds, 2).
 
@@ -27,10 +28,13 @@ from testbed import (
     DnsConfig,
     DnsResolver,
     DnsServer,
+    Drop,
+    Duration,
     EthFrame,
     ExpectationFailed,
     IPv4Packet,
     Matcher,
+    Nth,
     Resolution,
     StackConfig,
     StackHost,
@@ -44,6 +48,7 @@ from testbed import (
     dns,
     drill,
     faults,
+    format_duration,
     match,
     milliseconds,
     seconds,
@@ -52,6 +57,7 @@ from testbed import (
 LAN = pytest.mark.topology(Topology.star("lan", "client", "root", "top", "zone"))
 AP02 = pytest.mark.behaviour("AP-02", clause="RFC 1034 5.3.3")
 POINT = "client--lan"
+RETRY = milliseconds(400)
 TTL = 2
 WEB, MOVED, MAIL = (IPv4Address(f"203.0.113.{number}") for number in (80, 81, 25))
 MANY = tuple(IPv4Address(int(IPv4Address("203.0.113.128")) + number) for number in range(60))
@@ -105,7 +111,7 @@ class World:
         server = DnsServer.on(
             zone.stack, [Zone(back, backwards), example(zone.address, WEB)], zone.now()
         )
-        config = DnsConfig(roots=(root.address,), payload=None)
+        config = DnsConfig(roots=(root.address,), payload=None, first_timeout=RETRY)
         resolver = DnsResolver.on(client.stack, config, {"printer.test": IPv4Address("192.0.2.9")})
         return cls(bench, client, resolver, zone, server, root.address, top.address)
 
@@ -319,3 +325,31 @@ def test_forged_answers_are_not_believed(bench: Bench) -> None:
         match.dns(name=name, response=True, ident=query.ident) & match.udp(dst_port=port),
         match.dns(name=name, response=True, ident=query.ident, answers=1),
     )
+
+
+@AP02
+@LAN
+@drill(
+    "asks once",
+    faults.python_stack(defects.services.ASKS_ONCE, role="client"),
+    caught=r"mail.example.test is rcode 2 .*expected 203.0.113.25",
+)
+def test_a_lost_answer_is_asked_for_again(bench: Bench) -> None:
+    world = World.of(bench)
+    world.ask(NAME)  # who has the zone is known now
+    question = asked(world.zone.address, "mail.example.test")
+    lost = Nth(1, matching=match.dns(response=True))
+    with bench.capture(POINT) as seen:
+        with world.client.incoming.impaired(Drop(lost)):
+            world.expect("mail.example.test", MAIL)
+        seen.settle()
+    first, second = seen.at(POINT).sent.expect_count(question, 2)
+    waited = Duration(second.at - first.at)
+    if waited < RETRY - milliseconds(20):
+        raise ExpectationFailed(
+            f"{POINT}: #{second.number} came {format_duration(waited)} after #{first.number}, "
+            f"expected {format_duration(RETRY)} or more"
+        )
+    numbers = [udp.payload[:2] for each in (first, second) if (udp := dissect(each.data).udp)]
+    if numbers[0] == numbers[1]:
+        raise ExpectationFailed(f"{POINT}: #{second.number} has the number of #{first.number}")
