@@ -20,6 +20,7 @@ from testbed import (
     TcpFlags,
     Topology,
     Transfer,
+    defects,
     drill,
     faults,
     format_duration,
@@ -47,6 +48,16 @@ def server_sends(rule: str) -> Callable[[Bench], None]:
     # Where x+1 is even this acks x+2, which is just as wrong.
     server_sends("tcp flags == (syn|ack) tcp ackseq set tcp ackseq ^ 1"),
     caught=r"wire--server: expect tcp\(ack=\d+, flags=SYN\+ACK\): it did not come",
+)
+@drill(
+    "acks x exactly",
+    faults.python_stack(defects.handshake.ACKS_X, role="server"),
+    caught=r"wire--server: expect tcp\(ack=\d+, flags=SYN\+ACK\): it did not come",
+)
+@drill(
+    "acks y exactly",
+    faults.python_stack(defects.handshake.ACKS_Y, role="client"),
+    caught=r"the client sent #\d+, an ACK of 0:",
 )
 @drill(
     "acks y",

@@ -55,12 +55,12 @@ SOON = seconds(3)
 @pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
 @drill(
     "half-open leak",
-    faults.python_stack(defects.handshake.HALF_OPEN_LEAK),
+    faults.python_stack(defects.syns.HALF_OPEN_LEAK),
     caught=r"expect tcp\(dst_port=40100, ack=3000000001, flags=SYN\+ACK\): it did not come",
 )
 @drill(
     "backlog leak",
-    faults.python_stack(defects.handshake.SLOT_LEAK),
+    faults.python_stack(defects.syns.SLOT_LEAK),
     caught=r"expect tcp\(dst_port=401\d\d, ack=1000001, flags=SYN\+ACK\): it did not come",
 )
 @drill(
@@ -70,17 +70,17 @@ SOON = seconds(3)
 )
 @drill(
     "takes any SYN+ACK",
-    faults.python_stack(defects.handshake.TAKES_ANY_SYN_ACK),
+    faults.python_stack(defects.syns.TAKES_ANY_SYN_ACK),
     caught="answered the stale SYN.ACK by",
 )
 @drill(
     "silent on a stale SYN+ACK",
-    faults.python_stack(defects.handshake.SILENT_ON_STALE_SYN_ACK),
+    faults.python_stack(defects.syns.SILENT_ON_STALE_SYN_ACK),
     caught="did not answer the stale SYN.ACK",
 )
 @drill(
     "gives up at a stale SYN+ACK",
-    faults.python_stack(defects.handshake.ENDS_AT_STALE_SYN_ACK),
+    faults.python_stack(defects.syns.ENDS_AT_STALE_SYN_ACK),
     caught="nobody connected to port 5151",
 )
 def test_an_old_syn_is_reset_and_the_new_one_connects(bench: Bench) -> None:

@@ -50,7 +50,7 @@ CASES = (  # and which SYN+ACK that is: the peer's, the host's
 @pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
 @drill(
     "RST",
-    faults.python_stack(defects.handshake.RESETS_CROSSING_SYN),
+    faults.python_stack(defects.syns.RESETS_CROSSING_SYN),
     caught=r"answered a SYN that crossed its own by RST",
 )
 @drill(
@@ -70,12 +70,12 @@ CASES = (  # and which SYN+ACK that is: the peer's, the host's
 )
 @drill(
     "a new number for its SYN+ACK",
-    faults.python_stack(defects.handshake.RENUMBERS_CROSSING_SYN),
+    faults.python_stack(defects.syns.RENUMBERS_CROSSING_SYN),
     caught=r"answered a SYN that crossed its own from \d+, its SYN was \d+",
 )
 @drill(
     "SYN+ACK for SYN+ACK",
-    faults.python_stack(defects.handshake.REPEATS_SYN_ACK),
+    faults.python_stack(defects.syns.REPEATS_SYN_ACK),
     caught=r"sent 2 SYN\+ACKs",
 )
 def test_hosts_that_open_to_each_other_meet(bench: Bench) -> None:

@@ -60,17 +60,17 @@ RESENT = seconds(1)
 )
 @drill(
     "backlog fills",
-    faults.python_stack(defects.handshake.BACKLOG_FILLS),
+    faults.python_stack(defects.syns.BACKLOG_FILLS),
     caught="no connection to dut port 5170: no answer",
 )
 @drill(
     "memory without bound",
-    faults.python_stack(defects.handshake.HOLDS_EVERY_HALF_OPEN),
+    faults.python_stack(defects.syns.HOLDS_EVERY_HALF_OPEN),
     caught="the host holds 400 half-open connections",
 )
 @drill(
     "takes any cookie",
-    faults.python_stack(defects.handshake.TAKES_ANY_COOKIE),
+    faults.python_stack(defects.syns.TAKES_ANY_COOKIE),
     caught="the host did not reset an ACK of 305419896",
 )
 def test_a_flood_of_syns_keeps_no_client_out(bench: Bench) -> None:
