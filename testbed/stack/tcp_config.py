@@ -57,7 +57,7 @@ class TcpConfig:
     initial_rto: Duration = seconds(1)
     min_rto: Duration = seconds(1)
     """RFC 6298 2.4."""
-    min_rto_variance: Duration = Duration(0)
+    min_rto_variance: Duration = seconds(0)
     """Least value of K*RTTVAR, besides G: Linux bounds this rather than the RTO."""
     max_rto: Duration = seconds(60)
     """RFC 6298 2.5: if bounded, by 60 s at least."""
@@ -154,7 +154,7 @@ class TcpConfig:
     challenge_acks: bool = True
     challenge_ack_limit: int = 10
     """Challenge ACKs in 5 seconds and one stack (RFC 5961 7: 'no more than 10')."""
-    invalid_ack_interval: Duration = Duration(0)
+    invalid_ack_interval: Duration = seconds(0)
     """ACKs for what is not acceptable and has no data, and challenge ACKs, are that far apart at
     least on one connection (Linux's ``tcp_invalid_ratelimit``); 0: RFC 9293's, no limit."""
     paws: bool = True

@@ -79,6 +79,9 @@ class Acks(Tuned):
     def _advance(self, c: Tcb, ack: int, now: Instant) -> None:
         c.snd_una = ack
         c.sending.release(ack)
+        pushed = c.pushed
+        while pushed and (first := next(iter(pushed))) <= ack:
+            del pushed[first]
         c.persist_from = now
         c.timeouts = 0
         c.soft_error = None

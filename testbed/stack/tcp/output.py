@@ -131,10 +131,13 @@ class Output(Tuned):
         sending = c.sending
         last = sending.end
         flags = ACK
+        if end in c.pushed:  # sent with PSH before
+            flags |= PSH
         if end >= last:
             # 3.9.1.2: PSH 'in the last buffered segment (i.e., when there is no more queued data)'.
             if seq < last:
                 flags |= PSH
+                c.pushed[last] = None
             if end > last:
                 c.fin_at = c.recovery.fin = last
                 flags |= FIN

@@ -99,6 +99,7 @@ class Tcb:
         "persist_from",
         "persists",
         "probing",
+        "pushed",
         "quick",
         "rcv_adv",
         "rcv_fin",
@@ -114,9 +115,9 @@ class Tcb:
         "sack_on",
         "segments_in",
         "segments_out",
-        "small_end",
         "sending",
         "sent_at",
+        "small_end",
         "snd_nxt",
         "snd_scale",
         "snd_una",
@@ -178,6 +179,7 @@ class Tcb:
         self.max_window = 0
         self.small_end = 0  # one past the last segment sent that was not full
         self.cork_more = False  # the user said that more is to come
+        self.pushed: dict[int, None] = {}  # ends of unacknowledged segments with PSH
         self.fin_queued = False
         self.fin_at = -1  # the number of the FIN sent
         self.orphaned = False  # closed by the user: nobody reads any more

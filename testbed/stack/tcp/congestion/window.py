@@ -101,7 +101,7 @@ class Window:
         self.cwnd = min(self.cwnd, self.initial_window())
 
     def on_syn_lost(self) -> None:
-        """RFC 5681 3.1: then the initial window "MUST be one segment" (RFC 6928 2: not after one)."""
+        """RFC 5681 3.1: then the initial window "MUST be one segment"."""
         self.cwnd = self.smss
 
     def on_smss(self, smss: int) -> None:

@@ -49,6 +49,8 @@ class Acknowledgements(Phases):
             and self._ask_frto(ack, gone + news, now, moved=bool(acked))
         ):
             spurious = Reason.RTO
+        if acked or duplicate or news:
+            self._alone = False
         if acked:
             self._on_progress(acked, before, flight, now)
         elif duplicate:

@@ -133,6 +133,7 @@ class LossRecovery(Acknowledgements):
             return
         large = [s for s in self._board.segments if self._data_end(s) - s.seq > smss]
         if self._board.mark_lost(large, Reason.PMTU):
+            self._alone = False
             self._rto_at = Instant(now + self.rtt.rto)
             self._tlp.reset()
 
@@ -149,6 +150,7 @@ class LossRecovery(Acknowledgements):
         """
         if self.phase is Phase.TIMEOUT and self._board.segments:
             self._frto.stop()
+            self._alone = False
             self._mark_timed_out(now)
             self.rtt.reset_back_off()
             self._restart_rto(now)
@@ -191,6 +193,8 @@ class LossRecovery(Acknowledgements):
         it), which comes before RFC 6675 NextSeg rules 3 and 4 and, with F-RTO, before going back.
         The answer stays the same until something is ``sent``.
         """
+        if self._alone and not self._force:
+            return None
         segment = self._board.first_missing() if self._board.lost else None
         if segment is not None:
             return self._admitted(segment)
@@ -221,6 +225,8 @@ class LossRecovery(Acknowledgements):
         A segment goes where it fits wholly.
         """
         board, cwnd = self._board, self.congestion.cwnd
+        if self._alone:
+            return 0
         if self._frto.step:
             # RFC 5682 2.1 step 2b: "transmit up to two new (previously unsent) segments".
             spare = 2 * self.congestion.smss - self._frto.fresh if self._frto.step == 3 else 0

@@ -40,6 +40,7 @@ class Phases:
     """The state of loss recovery, and its transitions."""
 
     __slots__ = (
+        "_alone",
         "_board",
         "_config",
         "_dupacks",
@@ -117,6 +118,7 @@ class Phases:
         self._partial_acks = 0
         self._limited = 0  # bytes of new data sent by limited transmit
         self._force = False  # the next retransmission goes out whatever the window says
+        self._alone = False  # only the earliest segment is sent again, until an ACK comes
         self._full_until = start  # cwnd was in full use when what lies below was sent
         self._rescue: tuple[int, int] | None = None
         self._reduced_at: Instant = Instant(0)
@@ -211,7 +213,9 @@ class Phases:
         self.phase = Phase.TIMEOUT
         self._recover = board.high
         self._dupacks = self._limited = 0
-        self._force = True
+        # RFC 6298 5.4: "Retransmit the earliest segment that has not been acknowledged": that one,
+        # though several small ones might fit into the loss window.
+        self._force = self._alone = True
         self._reorder_at = None
         self._tlp.reset()
         self._expunge()
