@@ -6,11 +6,14 @@ from testbed.stack.tcp.congestion import Cubic, NewReno, Reno
 from testbed.stack.tcp.congestion.window import Window
 from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.recovery import LossRecovery
+from testbed.stack.tcp.recovery.outcome import Resend
+from testbed.stack.tcp.recovery.tlp import TailLossProbe
 from testbed.stack.variants import Defect
 from testbed.timing import Duration, Instant
 
 __all__ = [
     "BEGINS_WITH_FORTY",
+    "COUNTS_ONLY",
     "CUBIC_LEAPS",
     "CUBIC_TAKES_HALF",
     "EXPONENTIAL_FOREVER",
@@ -25,6 +28,9 @@ __all__ = [
     "NEVER_DEFLATES",
     "NEVER_GROWS",
     "NO_SLOW_START",
+    "PROBES_LATE",
+    "PROBES_WITH_ALL",
+    "PROBES_WITH_THE_FIRST",
     "RESTARTS_WITH_INITIAL_WINDOW",
     "SENDS_ALL_AT_ONCE",
     "TWO_FOR_EACH_ACK",
@@ -336,4 +342,73 @@ NEVER_DEFLATES = Defect(
     "A stack keeps the window that duplicates had inflated once recovery is over: it floods the "
     "path that just lost a packet.",
     {LossRecovery: _StaysInflated},
+)
+
+
+# TC-22: tail loss
+
+
+class _FirstIsProbe(LossRecovery):
+    __slots__ = ()
+
+    def probe_segment(self) -> Resend | None:
+        segments = self._board.segments
+        return Resend(segments[0].seq, segments[0].end, Reason.TLP) if segments else None
+
+
+class _LateProbe(TailLossProbe):
+    __slots__ = ()
+
+    def interval(self, srtt: Duration) -> int:
+        return 2 * super().interval(srtt)
+
+
+class _DupThreshOnly(LossRecovery):
+    __slots__ = ()
+
+    def _uses_rack(self) -> bool:
+        return False
+
+
+class _AllIsProbe(LossRecovery):
+    __slots__ = ()
+
+    def probe_segment(self) -> Resend | None:
+        probe = super().probe_segment()
+        self._board.mark_lost(self._board.segments[:-1], Reason.TLP)
+        if self._board.segments:
+            self._board.mark_lost(self._board.segments[-1:], Reason.TLP)
+        return probe
+
+
+PROBES_WITH_THE_FIRST = Defect(
+    "probes with the first",
+    "TC-22",
+    "A stack resends the first unacknowledged segment for a probe: its ACK tells of one hole at a "
+    "time, and a tail of five costs five round trips.",
+    {LossRecovery: _FirstIsProbe},
+)
+
+PROBES_LATE = Defect(
+    "probes too late",
+    "TC-22",
+    "A stack waits for twice the probe timeout: the timer for retransmissions comes first, and the "
+    "window is gone.",
+    {TailLossProbe: _LateProbe},
+)
+
+COUNTS_ONLY = Defect(
+    "learns nothing from the probe",
+    "TC-22",
+    "A stack was given tail loss probes without RACK: one SACK block is not three duplicates, and "
+    "the holes below the probe wait for the timer all the same.",
+    {LossRecovery: _DupThreshOnly},
+)
+
+PROBES_WITH_ALL = Defect(
+    "probes with everything",
+    "TC-22",
+    "A stack takes the probe timeout for a loss and resends all that is outstanding: on a path "
+    "that was only slow, everything goes twice.",
+    {LossRecovery: _AllIsProbe},
 )
