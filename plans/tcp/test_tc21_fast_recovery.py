@@ -43,22 +43,22 @@ Segment = tcpflow.FlowSegment
 @pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
 @drill(
     "falls to slow start",
-    faults.python_stack(defects.sender.FALLS_TO_SLOW_START),
+    faults.python_stack(defects.recovery.FALLS_TO_SLOW_START),
     caught="without SACK: [0-2] new segments",
 )
 @drill(
     "leaves at a partial ACK",
-    faults.python_stack(defects.sender.LEAVES_AT_PARTIAL_ACK),
+    faults.python_stack(defects.recovery.LEAVES_AT_PARTIAL_ACK),
     caught="without SACK: .* was not resent at the ACK",
 )
 @drill(
     "halves again",
-    faults.python_stack(defects.sender.HALVES_AGAIN),
+    faults.python_stack(defects.recovery.HALVES_AGAIN),
     caught=r"without SACK: .* in flight after",
 )
 @drill(
     "never deflates",
-    faults.python_stack(defects.sender.NEVER_DEFLATES),
+    faults.python_stack(defects.recovery.NEVER_DEFLATES),
     caught=r"without SACK: .* in flight after",
 )
 def test_losses_of_one_window_halve_it_once(bench: Bench) -> None:
@@ -74,12 +74,12 @@ def test_losses_of_one_window_halve_it_once(bench: Bench) -> None:
 @pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
 @drill(
     "falls to slow start",
-    faults.python_stack(defects.sender.FALLS_TO_SLOW_START),
+    faults.python_stack(defects.recovery.FALLS_TO_SLOW_START),
     caught="with SACK: [0-2] new segments",
 )
 @drill(
     "halves again",
-    faults.python_stack(defects.sender.HALVES_AGAIN),
+    faults.python_stack(defects.recovery.HALVES_AGAIN),
     caught=r"with SACK: .* in flight after",
 )
 def test_holes_are_filled_by_sack_and_halve_it_once(bench: Bench) -> None:

@@ -59,22 +59,22 @@ Segment = tcpflow.FlowSegment
 )
 @drill(
     "probes with the first",
-    faults.python_stack(defects.sender.PROBES_WITH_THE_FIRST),
+    faults.python_stack(defects.recovery.PROBES_WITH_THE_FIRST),
     caught=r"was resent first, .* expected the last",
 )
 @drill(
     "probes too late",
-    faults.python_stack(defects.sender.PROBES_LATE),
+    faults.python_stack(defects.recovery.PROBES_LATE),
     caught=r"after the last ACK, expected",
 )
 @drill(
     "learns nothing from the probe",
-    faults.python_stack(defects.sender.COUNTS_ONLY),
+    faults.python_stack(defects.recovery.COUNTS_ONLY),
     caught=r"after the probe was acknowledged|never resent",
 )
 @drill(
     "resends the flight",
-    faults.python_stack(defects.sender.PROBES_WITH_ALL),
+    faults.python_stack(defects.recovery.PROBES_WITH_ALL),
     caught="was resent beside the probe",
 )
 def test_lost_tail_is_mended_without_a_timeout(bench: Bench) -> None:

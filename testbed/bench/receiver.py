@@ -65,8 +65,15 @@ class Receiver:
         self.connection = peer.connect(
             dut,
             port,
-            options=SocketOptions(mss=self.smss, timestamps=False, sack=sack),
+            options=SocketOptions(
+                mss=self.smss,
+                timestamps=False,
+                sack=sack,
+                window_scale=3,
+                receive_buffer=window * self.smss,
+            ),
         )
+        self.connection.options.receive_buffer = 1 << 20
         self.connection.steer.withhold_acks(None)
         self.window = window
 
