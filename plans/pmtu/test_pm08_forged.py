@@ -1,11 +1,11 @@
 """A frag needed that nobody's packet gave cause for changes nothing.
 
 What a TCP takes of an ICMP error is about a segment in flight: the sequence number that it quotes
-is SND.UNA at least and less than SND.NXT (RFC 5927 4.1, 7.2). While the host has a window of segments
-under way, messages come that quote a number before or behind it, other ports, or other addresses,
-whose checksum is wrong, that name an MTU as large as the packet or larger, and one below 68 bytes,
-which no link may have (RFC 791 3.2): the segments that follow are as large as before. Of the last
-kind the host may take what its own floor allows, ``forged_least`` (bytes, 552: Linux's
+is SND.UNA at least and less than SND.NXT (RFC 5927 4.1, 7.2). While the host has a window of
+segments under way, messages come that quote a number before or behind it, other ports, or other
+addresses, whose checksum is wrong, that name an MTU as large as the packet or larger, and one below
+68 bytes, which no link may have (RFC 791 3.2): the segments that follow are as large as before. Of
+the last kind the host may take what its own floor allows, ``forged_least`` (bytes, 552: Linux's
 ``min_pmtu``; RFC 1191 3 wants it ignored). The genuine message that only differs in being right is
 obeyed, or the plan would judge a host that hears nothing; and no later one raises the MTU again
 (RFC 1191 3: "A host MUST NOT increase its estimate of the Path MTU in response to the contents of a
