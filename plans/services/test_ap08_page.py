@@ -95,7 +95,7 @@ def test_a_page_from_name_to_close(bench: Bench) -> None:
     bench.host("server").http_serve(PORT, {PATH: PAGE})
     names = bench.host("names", StackConfig())
     # Another port than in the last run: the server may be in TIME-WAIT for that one yet.
-    client = bench.host("client", StackConfig(), seed=int(bench.trace.start))
+    client = bench.host("client", StackConfig())
     DnsServer.on(names.stack, [zone(server)], names.now())
     config = DnsConfig(servers=(names.address,), payload=None)
     resolver = DnsResolver.on(client.stack, config)

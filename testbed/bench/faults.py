@@ -163,7 +163,7 @@ def program(source: str, *toward: str, role: str = "dut") -> Fault:
 
 
 def python_stack(
-    *defects: Defect, config: StackConfig | None = None, role: str = "dut", seed: int = 1
+    *defects: Defect, config: StackConfig | None = None, role: str = "dut", seed: int | None = None
 ) -> Fault:
     """Put a Python stack with these defects in the place of the kernel host ``role``.
 

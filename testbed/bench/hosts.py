@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields
@@ -46,6 +47,7 @@ class PlanHosts(Roles):
         self.network: Network | None = None
         self.probes: list[ArpProbe] = []
         self._recognise = recogniser(nonce, self.probes)
+        self._nonce = zlib.crc32(nonce)
         # Its ARP probes are answered as anybody's are: that is what they are for.
         beacons = recogniser(nonce)
         self._own: dict[str, Callable[[bytes], bool]] = {
@@ -66,16 +68,17 @@ class PlanHosts(Roles):
     def host(self, role: str) -> Host: ...
 
     @overload
-    def host(self, role: str, config: StackConfig, *, seed: int = 1) -> StackHost: ...
+    def host(self, role: str, config: StackConfig, *, seed: int | None = None) -> StackHost: ...
 
     def host(
-        self, role: str, config: StackConfig | None = None, *, seed: int = 1
+        self, role: str, config: StackConfig | None = None, *, seed: int | None = None
     ) -> Host | StackHost:
         """The host that plays ``role``: a kernel host, or on a NIC a Python stack.
 
         With a ``config`` a Python stack takes over the NIC's address and gateway and is given to
         the plan to steer; after that, without one, the same stack as a host like any other.
-        ``seed`` is where its random numbers come from.
+        ``seed`` is where its random numbers come from: ports and sequence numbers are new in each
+        run unless it is given, as the device may remember those of the last; the report names it.
         """
         if config is not None:
             return self._stack_on(role, config, seed)
@@ -88,7 +91,11 @@ class PlanHosts(Roles):
         return self._stacks.get(role) or super().device(role)
 
     def stand_in(
-        self, role: str, *defects: Defect, config: StackConfig | None = None, seed: int = 1
+        self,
+        role: str,
+        *defects: Defect,
+        config: StackConfig | None = None,
+        seed: int | None = None,
     ) -> StackDevice:
         """Put a Python stack in the place of the kernel host that plays ``role``.
 
@@ -105,8 +112,9 @@ class PlanHosts(Roles):
         taken = take_ports(place, driver.execute, ports, self.loop)
         self._ending.callback(taken.close)
         settings = (config or StackConfig.linux()).with_defects(*defects)
+        luck = self._seed_of(role, seed)
         return self._enter(
-            role, StackDevice(place, taken.taps, self.loop, config=settings, seed=seed, **self._own)
+            role, StackDevice(place, taken.taps, self.loop, config=settings, seed=luck, **self._own)
         )
 
     def spoil(self, role: str, *defects: Defect) -> None:
@@ -138,7 +146,14 @@ class PlanHosts(Roles):
                 self.notes.append(NoteRecord(at=self.loop.wall_now(), text=text))
         self._ending.close()
 
-    def _stack_on(self, role: str, config: StackConfig, seed: int) -> StackHost:
+    def _seed_of(self, role: str, seed: int | None) -> int:
+        """The seed of a stack, noted in the report so that a run can be had again."""
+        if seed is None:
+            seed = zlib.crc32(role.encode(), self._nonce)
+        self.notes.append(NoteRecord(at=self.loop.wall_now(), text=f"{role}: seed={seed}"))
+        return seed
+
+    def _stack_on(self, role: str, config: StackConfig, seed: int | None) -> StackHost:
         self._demand(role, Kind.NIC)
         if role in self._stacks:
             raise PlanError(f"{role} has a Python stack already: bench.host({role!r}) is it")
@@ -147,7 +162,8 @@ class PlanHosts(Roles):
         network.station(role).close()
         taps = {NIC_INTERFACE: nic.tap}
         config = config.with_defects(*self._defects.get(role, ()))
-        device = StackDevice(role, taps, self.loop, config=config, seed=seed, **self._own)
+        luck = self._seed_of(role, seed)
+        device = StackDevice(role, taps, self.loop, config=config, seed=luck, **self._own)
         self._enter(role, device)
         device.lent = True
         device.host.resolve = self._resolve
