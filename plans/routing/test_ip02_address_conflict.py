@@ -60,6 +60,8 @@ RIVAL = MacAddr("02:00:00:00:52:27")
 NOBODY = IPv4Address(0)
 SOON = seconds(3)
 POINT = "other--lan"
+STACK = "newcomer--lan"
+"""Captured as well, so that settling waits for what the stack does about a frame."""
 
 
 def quick() -> StackConfig:
@@ -165,7 +167,7 @@ def test_a_free_address_is_probed_for_at_leisure(bench: Bench) -> None:
 
 def judge_start(bench: Bench, host: StackHost, times: dict[str, Duration]) -> None:
     """Three probes, silence, two announcements; before them nothing, after them an owner."""
-    with bench.capture(POINT) as seen:
+    with bench.capture(POINT, STACK) as seen:
         address = claim(host)
         probe, told = probe_for(host, address), announcement_of(host, address)
         seen.wait_for(POINT, probe, within=SOON)
@@ -195,7 +197,7 @@ def judge_start(bench: Bench, host: StackHost, times: dict[str, Duration]) -> No
 def test_an_address_that_another_probes_for_is_let_go(bench: Bench) -> None:
     """RFC 5227 2.1.1: two hosts that probe for one address at the same time."""
     host = bench.host("newcomer", quick())
-    with bench.capture(POINT) as seen:
+    with bench.capture(POINT, STACK) as seen:
         address = claim(host)
         seen.wait_for(POINT, probe_for(host, address), within=SOON)
         tell(bench, ArpPacket.probe(RIVAL, address))
@@ -222,7 +224,7 @@ def test_an_address_that_another_probes_for_is_let_go(bench: Bench) -> None:
 )
 def test_an_address_is_defended_once_per_interval(bench: Bench) -> None:
     host = bench.host("newcomer", quick())
-    with bench.capture(POINT) as seen:
+    with bench.capture(POINT, STACK) as seen:
         address = claim(host)
         in_use(bench, seen, host, address)
         rival = ArpPacket.announcement(RIVAL, address)
