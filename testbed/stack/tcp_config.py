@@ -174,6 +174,7 @@ class TcpConfig:
             min_rto_variance=milliseconds(200),
             max_rto=seconds(120),
             rto_after_syn_loss=seconds(1),
+            tlp_margin=milliseconds(8),
             syn_retries=6,
             syn_linear_timeouts=4,
             synack_retries=5,

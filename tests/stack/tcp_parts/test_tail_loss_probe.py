@@ -40,6 +40,12 @@ def test_a_lone_segment_gets_the_time_that_its_ack_may_be_delayed():
     assert sender.fire() is Fired.PROBE
 
 
+def test_a_margin_is_for_hosts_that_are_later_than_their_link():
+    sender = Rig(unsent=3, tlp_margin=milliseconds(8))
+    sender.send()
+    assert sender.recovery.next_deadline() == milliseconds(2 * 100 + 8)
+
+
 def test_without_a_measured_round_trip_the_probe_comes_after_a_second():
     sender = Rig(unsent=3, rtt=None, initial_rto=seconds(3))
     sender.send()

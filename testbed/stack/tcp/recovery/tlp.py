@@ -58,7 +58,8 @@ class TailLossProbe:
 
     def interval(self, srtt: Duration) -> int:
         """PTO (7.2): ``2 * SRTT``, and the time that a receiver may delay a lone ACK."""
-        return 2 * srtt + (self._config.tlp_max_ack_delay if self.single else 0)
+        config = self._config
+        return 2 * srtt + (config.tlp_max_ack_delay if self.single else config.tlp_margin)
 
     def sent(self, end_seq: int, *, is_retrans: bool) -> None:
         """A probe went out; ``end_seq`` is SND.NXT after it."""
