@@ -50,7 +50,7 @@ PROTOCOLS = {1: "ICMP", 17: "UDP"}
 @pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
 @drill(
     "constant identification",
-    faults.python_stack(defects.fragments.CONSTANT_ID),
+    faults.python_stack(defects.datagrams.CONSTANT_ID),
     caught="identification 0x0000 was given to [0-9]+ datagrams",
 )
 @drill(
@@ -60,12 +60,12 @@ PROTOCOLS = {1: "ICMP", 17: "UDP"}
 )
 @drill(
     "identification by chance",
-    faults.python_stack(defects.fragments.RANDOM_ID),
+    faults.python_stack(defects.datagrams.RANDOM_ID),
     caught="was given to [23] datagrams of ICMP",
 )
 @drill(
     "counts in a byte",
-    faults.python_stack(defects.fragments.EIGHT_BIT_ID),
+    faults.python_stack(defects.datagrams.EIGHT_BIT_ID),
     caught="was given to [2-9] datagrams of ICMP",
 )
 @drill(

@@ -46,7 +46,7 @@ SOON = seconds(3)
 @pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
 @drill(
     "wraps",
-    faults.python_stack(defects.fragments.WRAPS),
+    faults.python_stack(defects.datagrams.WRAPS),
     caught="65508 bytes: sent without an error, expected EMSGSIZE",
 )
 @drill(
@@ -66,7 +66,7 @@ SOON = seconds(3)
 )
 @drill(
     "sends no more than 9216",
-    faults.python_stack(defects.fragments.SENDS_9216),
+    faults.python_stack(defects.datagrams.SENDS_9216),
     caught="no answer to a datagram of 65507 bytes",
 )
 def test_largest_datagram_goes_through_and_no_larger(bench: Bench) -> None:

@@ -6,6 +6,7 @@ Nobody of the good stack imports this. A plan's drill has one put in the place o
 
 from testbed.stack.defects import (
     closing,
+    datagrams,
     dhcp,
     fragments,
     groups,
@@ -26,6 +27,7 @@ from testbed.stack.defects import (
 
 __all__ = [
     "closing",
+    "datagrams",
     "dhcp",
     "fragments",
     "groups",

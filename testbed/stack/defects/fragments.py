@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address
 from typing import Final
 
-from testbed.stack.identification import Identifications
 from testbed.stack.ip import IpLayer
 from testbed.stack.reassembly import Expired, Reassembler, _Datagram
-from testbed.stack.refusals import Refused
-from testbed.stack.udp import UdpLayer
-from testbed.stack.udp_socket import Endpoint, UdpSocket
 from testbed.stack.variants import Defect
 from testbed.timing import Duration, Instant, after, seconds
 from testbed.wire.ipv4 import IPv4Packet
 
 __all__ = [
     "ACCEPTS_TOO_LONG",
-    "CONSTANT_ID",
     "COUNTS_DUPLICATES",
     "DIES_OF_OVERLAPS",
     "DIES_OF_PINGS",
-    "EIGHT_BIT_ID",
     "EXTENDS_TIMER",
     "GIVES_UP_EARLY",
     "GLUES_OVERLAPS",
@@ -30,14 +23,11 @@ __all__ = [
     "MEMORY_GROWS",
     "NEEDS_ORDER",
     "NEVER_FREES",
-    "RANDOM_ID",
     "READS_PAST_END",
-    "SENDS_9216",
     "SIGNED_LENGTH",
     "TELLS_ONLY",
     "TELLS_WITHOUT_FIRST",
     "WEDGED_WHEN_FULL",
-    "WRAPS",
 ]
 
 _LARGEST: Final = 65535
@@ -148,30 +138,6 @@ class _WedgedWhenFull(Reassembler):
         return expired
 
 
-class _Constant(Identifications):
-    __slots__ = ()
-
-    def next(self, src: IPv4Address, dst: IPv4Address, protocol: int) -> int:  # noqa: ARG002
-        """Always the same."""
-        return 0
-
-
-class _Random(Identifications):
-    __slots__ = ()
-
-    def next(self, src: IPv4Address, dst: IPv4Address, protocol: int) -> int:  # noqa: ARG002
-        """Any."""
-        return self._entropy.below(1 << 16)
-
-
-class _EightBits(Identifications):
-    __slots__ = ()
-
-    def next(self, src: IPv4Address, dst: IPv4Address, protocol: int) -> int:
-        """What a byte can count."""
-        return super().next(src, dst, protocol) & 0xFF
-
-
 class _DiesOfPings(IpLayer):
     __slots__ = ()
 
@@ -245,28 +211,6 @@ class _SignedLength(Reassembler):
     def _malformed(self, packet: IPv4Packet) -> str | None:
         negative = packet.offset + len(packet.payload) >= 1 << 15
         return "negative length" if negative else super()._malformed(packet)
-
-
-class _Wraps(UdpLayer):
-    __slots__ = ()
-
-    def transmit(
-        self, socket: UdpSocket, payload: bytes, to: Endpoint, now: Instant, *, df: bool
-    ) -> None:
-        if len(payload) + _HEADERS > _LARGEST:
-            payload = payload[: max(0, (len(payload) + _HEADERS) % (_LARGEST + 1) - _HEADERS)]
-        super().transmit(socket, payload, to, now, df=df)
-
-
-class _Sends9216(UdpLayer):
-    __slots__ = ()
-
-    def transmit(
-        self, socket: UdpSocket, payload: bytes, to: Endpoint, now: Instant, *, df: bool
-    ) -> None:
-        if len(payload) > 9216:
-            raise Refused("EMSGSIZE", "9216 bytes at most")
-        super().transmit(socket, payload, to, now, df=df)
 
 
 NEEDS_ORDER = Defect(
@@ -365,29 +309,6 @@ GLUES_OVERLAPS = Defect(
     {Reassembler: _Glues},
 )
 
-CONSTANT_ID = Defect(
-    "constant identification",
-    "FR-07",
-    "A stack sends all packets with identification 0, as small boot loaders do: two that are "
-    "cut up on the way are mixed.",
-    {Identifications: _Constant},
-)
-
-RANDOM_ID = Defect(
-    "identification by chance",
-    "FR-07",
-    "A stack takes a random number for each packet: by the birthday paradox one of a few "
-    "hundred comes twice.",
-    {Identifications: _Random},
-)
-
-EIGHT_BIT_ID = Defect(
-    "counts in a byte",
-    "FR-07",
-    "A stack keeps the identification in a byte, and comes round after 256 packets.",
-    {Identifications: _EightBits},
-)
-
 MEMORY_GROWS = Defect(
     "memory grows without bound",
     "FR-08",
@@ -404,28 +325,12 @@ WEDGED_WHEN_FULL = Defect(
     {Reassembler: _WedgedWhenFull},
 )
 
-WRAPS = Defect(
-    "wraps",
-    "FR-09",
-    "A stack computes the total length in 16 bits: a datagram of one byte too many goes out "
-    "as a short one, and the sender is told that all is well.",
-    {UdpLayer: _Wraps},
-)
-
 ACCEPTS_TOO_LONG = Defect(
     "forgets the header's length",
     "FR-09",
     "A stack holds the payload of a reassembled packet against the limit, and not the packet: "
     "with options it is longer than any length field can say.",
     {Reassembler: _AcceptsTooLong},
-)
-
-SENDS_9216 = Defect(
-    "sends no more than 9216",
-    "FR-09",
-    "A stack's limit for a datagram is the default of BSD's net.inet.udp.maxdgram: what is larger "
-    "is received and cannot be answered.",
-    {UdpLayer: _Sends9216},
 )
 
 SIGNED_LENGTH = Defect(
