@@ -87,6 +87,9 @@ class TcpConfig:
     """RFC 8985 7 tail loss probes, where SACK was agreed."""
     tlp_max_ack_delay: Duration = milliseconds(200)
     """RFC 8985 7.2 TLP.max_ack_delay."""
+    tlp_margin: Duration = Duration(0)
+    """Added to twice the SRTT before a probe where more than one segment is out: RFC 8985 7.2 has
+    none, Linux two ticks of its clock, for hosts that are later than their link."""
     frto: bool = False
     """RFC 5682: tell spurious timeouts from real ones, by new data in place of resent data."""
 
