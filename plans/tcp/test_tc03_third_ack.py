@@ -1,6 +1,6 @@
 """Data, and a FIN, that come with the third ACK of a handshake are accepted at once.
 
-"If our SYN has been acknowledged [...] enter ESTABLISHED state and continue processing": text and
+"If SND.UNA < SEG.ACK =< SND.NXT, then enter ESTABLISHED state and continue processing": text and
 FIN of that very segment are taken as those of any other (RFC 9293 3.10.7.4, fifth, seventh and
 eighth check). A client's bare ACK is lost, or it saves it; what comes first is data, data with the
 FIN, or the second of three segments, the first being late. All of it is acked within ``ack_delay``

@@ -1,8 +1,8 @@
 """An old SYN is cleared up by a reset, on both sides, and the new connection works.
 
-"When the SYN+ACK is received [...] the ACK field is incorrect and [the client] returns a RST
-(reset) with its SEQ field selected to make the segment believable. [The server], on receiving the
-RST, returns to the LISTEN state" (RFC 9293 3.5, figure 9).
+"TCP Peer A detects that the ACK field is incorrect and returns a RST (reset) with its SEQ field
+selected to make the segment believable. TCP Peer B, on receiving the RST, returns to the LISTEN
+state" (RFC 9293 3.5, figure 8 and its text).
 
 The host as the server: old SYNs come, more of them than its backlog holds, each is answered by a
 SYN+ACK, and each of these by the reset that a host sends which knows nothing of it. Then the new

@@ -1,11 +1,10 @@
 """Two hosts that open to each other at once both reach ESTABLISHED, in one connection.
 
-The SYNs cross. "TCP A, in SYN-SENT, on a SYN without an ACK" answers it from the number that its
-own SYN had, <SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK>, and enters SYN-RECEIVED; the peer's SYN+ACK, or
-any ACK of its SYN, brings it to ESTABLISHED (RFC 9293 3.5, figure 8, and 3.10.7.3, MUST-10). So
-the host sends one SYN+ACK with the number of its SYN, never a reset, and the bytes arrive intact
-both ways, ends included. The same holds where the peer's SYN+ACK, or the host's, is lost: then the
-ACK of the first data does its work.
+The SYNs cross. In SYN-SENT, on a SYN without an ACK: "enter SYN-RECEIVED, form a SYN,ACK segment
+<SEQ=ISS><ACK=RCV.NXT><CTL=SYN,ACK> and send it" (RFC 9293 3.10.7.3; 3.5, MUST-10); the peer's
+SYN+ACK, or any ACK of the SYN, leads to ESTABLISHED (figure 7). So the host sends one SYN+ACK with
+the number of its SYN, never a reset, and the bytes arrive intact both ways, ends included. The same
+holds where the peer's SYN+ACK, or the host's, is lost: the ACK of the first data does its work.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """A segment whose checksum or data offset is wrong is met with silence, and changes nothing.
 
-"The receiver MUST check" the checksum (RFC 9293 3.1, MUST-3), which covers the addresses too and
-is never left out: 0 is a sum like any other. A data offset below 5 words, or beyond the segment's
+"The receiver MUST check it" (RFC 9293 3.1, MUST-3): the checksum, which covers the addresses too,
+is never left out, and 0 is a sum like any other. A data offset below 5 words, or beyond the segment's
 end, makes a header that cannot be read. Such segments come in a live connection, as data in order
 and out of order, as FIN, RST and bare ACK, and as a SYN to a port at which the host listens. The
 host sends nothing about any of them: neither at once nor within ``ack_delay`` (seconds, 0.5: as

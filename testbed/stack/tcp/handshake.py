@@ -134,7 +134,7 @@ class Handshake(Tuned):
         self._rest(c, segment, now)
 
     def _simultaneous(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
-        """Both sides sent a SYN (RFC 9293 3.5, figure 8): answer with SYN+ACK."""
+        """Both sides sent a SYN (RFC 9293 3.5, figure 7): answer with SYN+ACK."""
         self._factory.hear_syn(c, segment, now)
         self.keep_early(c, segment)
         self._lifecycle.move(c, Cause.SYN, now)

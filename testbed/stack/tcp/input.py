@@ -227,7 +227,7 @@ class Input(Tuned):
     def _syn_in_syn_received(self, c: Tcb, segment: TcpSegment, seq: int, now: Instant) -> bool:
         if seq == c.irs:
             if int(segment.flags) & ACK and not c.passive:
-                # Simultaneous open: the peer's SYN+ACK repeats its SYN (RFC 9293 3.5, figure 8).
+                # Simultaneous open: the peer's SYN+ACK repeats its SYN (RFC 9293 3.5, figure 7).
                 if self._handshake.accept_ack(c, segment, seq, now):
                     c.ack_now = False
                 return True
