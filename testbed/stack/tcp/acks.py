@@ -86,6 +86,7 @@ class Acks(Tuned):
         c.timeouts = 0
         c.soft_error = None
         if 0 <= c.fin_at < ack and c.state in _FIN_OUT:
+            self._output.end_persist(c)
             self._lifecycle.move(c, Cause.FIN_ACKED, now)
 
     def _blocks(self, c: Tcb, segment: TcpSegment) -> tuple[tuple[int, int], ...]:
