@@ -7,7 +7,7 @@ for it as well, it is never used. 2.4 (b): who meets a rival later sends one ann
 second one within DEFEND_INTERVAL "MUST immediately cease using this address".
 
 The times are shortened to tenths of the RFC's; a slow plan has them as they are. Each may come
-``conflict_late`` (seconds, 0.08) late; early by the difference of two clocks only.
+``conflict_late`` (seconds, 0.15) late; early by the difference of two clocks only.
 
 The device under test is the Python stack: a Linux kernel neither probes nor defends. Peers are a
 NIC that knows no better, and a kernel host that has the address, or takes it without asking.
@@ -117,7 +117,7 @@ def expect_gap(
 ) -> None:
     """A frame came so long after another, or a little later."""
     gap = Duration(later.at - before.at)
-    late = seconds(bench.tolerance("conflict_late", 0.08))
+    late = seconds(bench.tolerance("conflict_late", 0.15))
     if not least - EARLY <= gap <= most + late:
         raise ExpectationFailed(
             f"{POINT}: #{later.number} came {format_duration(gap)} after #{before.number}, "
@@ -159,6 +159,11 @@ def test_a_free_address_is_probed_for_then_announced(bench: Bench) -> None:
 @IP02
 @LAN
 @pytest.mark.slow("RFC 5227's own times: up to 11 s")
+@drill(
+    "announces without probing",
+    faults.python_stack(defects.ip.PROBES_NOT, role="newcomer"),
+    caught=r"expect .*target_mac=00:00:00:00:00:00.*did not come",
+)
 def test_a_free_address_is_probed_for_at_leisure(bench: Bench) -> None:
     host = bench.host("newcomer", StackConfig())
     arp = StackConfig().arp
@@ -299,7 +304,7 @@ def test_an_address_that_a_kernel_host_has_is_not_used(bench: Bench) -> None:
 @drill(
     "never defends",
     faults.python_stack(defects.ip.NEVER_DEFENDS, role="newcomer"),
-    caught="arp.*did not come",
+    caught=r"expect .*arp\(.*sender_ip=198\.19\.252\.5.*did not come",
 )
 def test_an_address_that_a_kernel_host_takes_is_defended_then_given_up(bench: Bench) -> None:
     """The kernel host takes the address without asking, and asks for a neighbour as its owner.

@@ -10,7 +10,7 @@ sends beyond its subnet goes to the router with the highest preference, never to
 of all, nor to one that is not its neighbour; a lifetime of 0, and one that is over, end the use of
 a router (5.2, 5.3).
 
-Times are shortened; each may come ``advert_late`` (seconds, 0.08) late.
+Times are shortened; each may come ``advert_late`` (seconds, 0.15) late.
 
 The devices under test are Python stacks: a Linux kernel does neither part. FRR 8.4's zebra_irdp is
 no router to judge either: on the little-endian machines of today its source addresses are reversed
@@ -99,7 +99,7 @@ def inject(bench: Bench, role: str, src: IPv4Address, message: bytes, group: IPv
 
 def late(bench: Bench) -> Duration:
     """How late a message may come."""
-    return seconds(bench.tolerance("advert_late", 0.08))
+    return seconds(bench.tolerance("advert_late", 0.15))
 
 
 def expect_gap(
@@ -174,7 +174,7 @@ def test_a_router_advertises_answers_and_takes_its_leave(bench: Bench) -> None:
 @drill(
     "lifetime 0 sent",
     faults.python_stack(defects.groups.LIFETIME_ZERO, role="router"),
-    caught="arp|did not come",
+    caught="the fifth advertisement did not come",
 )
 def test_a_router_advertises_between_two_bounds(bench: Bench) -> None:
     router, point = bench.host("router", StackConfig()), "host--lan"
@@ -238,11 +238,11 @@ def test_a_host_asks_and_uses_the_best_router(bench: Bench) -> None:
         far = IPv4Address("192.0.2.1")
         lasting = {good: 1, better: 10, never: RouterAdvertisement.NEVER, far: 100}
         advertise(bench, own, seconds(600), lasting)
-        expect_sent(bench, seen, host, b"by the best", BETTER)
+        expect_sent(seen, host, b"by the best", BETTER)
         advertise(bench, own, seconds(0), {better: 10})
-        expect_sent(bench, seen, host, b"by the next", GOOD)
+        expect_sent(seen, host, b"by the next", GOOD)
         advertise(bench, own, seconds(1), {good: 1})
-        expect_sent(bench, seen, host, b"within its lifetime", GOOD)
+        expect_sent(seen, host, b"within its lifetime", GOOD)
         bench.watch_for(Duration(seconds(1) + late(bench)))
         send(host, b"by none")
         seen.settle()
@@ -280,9 +280,7 @@ def send(host: StackHost, payload: bytes) -> None:
     host.udp().send(payload, FAR, 7010)
 
 
-def expect_sent(
-    bench: Bench, seen: Capture, host: StackHost, payload: bytes, router: MacAddr
-) -> None:
+def expect_sent(seen: Capture, host: StackHost, payload: bytes, router: MacAddr) -> None:
     """The host has taken an advertisement in, and sends by this router."""
     seen.settle()
     send(host, payload)
@@ -290,4 +288,3 @@ def expect_sent(
     packet = match.eth(dst=router) & match.ipv4(src=host.address, dst=FAR)
     # Nobody has that MAC address, so that the switch sends it everywhere.
     seen.wait_for("router--lan", packet & match.udp(payload=payload), within=SOON)
-    del bench
