@@ -1,12 +1,12 @@
 """A segment whose checksum or data offset is wrong is met with silence, and changes nothing.
 
 "The receiver MUST check it" (RFC 9293 3.1, MUST-3): the checksum, which covers the addresses too,
-is never left out, and 0 is a sum like any other. A data offset below 5 words, or beyond the segment's
-end, makes a header that cannot be read. Such segments come in a live connection, as data in order
-and out of order, as FIN, RST and bare ACK, and as a SYN to a port at which the host listens. The
-host sends nothing about any of them: neither at once nor within ``ack_delay`` (seconds, 0.5: as
-long as an ACK may be delayed, 3.8.6.3). Then good data come, with the same numbers, are acked, and
-are what the host's service is given: these bytes and no others.
+is never left out, and 0 is a sum like any other. A data offset below 5 words, or beyond the
+segment's end, makes a header that cannot be read. Such segments come in a live connection, as data
+in order and out of order, as FIN, RST and bare ACK, and as a SYN to a port at which the host
+listens. The host sends nothing about any of them: neither at once nor within ``ack_delay``
+(seconds, 0.5: as long as an ACK may be delayed, 3.8.6.3). Then good data come, with the same
+numbers, are acked, and are what the host's service is given: these bytes and no others.
 """
 
 import hashlib
