@@ -137,6 +137,7 @@ class Stream:
                 f"{self.dut.name}, server of port {self.port}: received {got.octets} bytes"
                 f"{f' and {got.error}' if got.error else ''}, the peer sent {self.data!r}"
             )
+        self.send(b"", self.stamp, at=len(self.data) + 1, flags=TcpFlags.RST)
         self.c.steer.mute()
         self.c.abort()
 

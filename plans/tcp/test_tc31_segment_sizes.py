@@ -129,7 +129,8 @@ def test_segments_have_the_smaller_of_both_sizes(bench: Bench) -> None:
             finally:
                 seen.settle()
                 for flow in tcpflow.connections(seen.at("peer--dut").both):
-                    judge(flow, case, server=flow.client.ip == peer.address)
+                    if flow.server.port == port:
+                        judge(flow, case, server=flow.client.ip == peer.address)
         seen.at("peer--dut").expect_none(match.ipv4(fragment=True, src=str(peer.resolve("dut"))))
 
 
