@@ -46,11 +46,12 @@ class Window(Tuned):
     def grows(self, c: Tcb, offered: int, free: int) -> bool:
         """Whether the right edge may move on, by silly-window avoidance (RFC 9293 3.8.6.2.2).
 
-        Only if that is worth 'min(Fr * RCV.BUFF, Eff.snd.MSS)', with Fr = 1/2.
+        'RCV.BUFF - RCV.USER - RCV.WND >= min(Fr * RCV.BUFF, Eff.snd.MSS)', with Fr = 1/2. The
+        buffer may be larger than any window that can be told: then the edge follows every byte.
         """
-        step = c.receiving.limit >> 1
-        segment = c.mss
-        return free - offered >= (min(segment, step)) and free > offered
+        receiving = c.receiving
+        unused = receiving.limit - receiving.unread - offered
+        return free > offered and unused >= min(c.mss, receiving.limit >> 1)
 
     def worth_telling(self, c: Tcb) -> bool:
         """Whether a window update should be sent, now that the user has read.

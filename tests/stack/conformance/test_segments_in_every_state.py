@@ -105,7 +105,9 @@ def test_syn_sent_resets_an_ack_of_what_it_did_not_send(flags, ack):
     here.s.out("S 0:0(0)", after=1)
 
 
-@pytest.mark.parametrize("line", ["R 0:0(0)", "R. 0:0(0) ack 0", "R. 0:0(0) ack 2", ". 0:0(0) ack 1"])
+@pytest.mark.parametrize(
+    "line", ["R 0:0(0)", "R. 0:0(0) ack 0", "R. 0:0(0) ack 2", ". 0:0(0) ack 1"]
+)
 def test_syn_sent_ignores_resets_of_something_else_and_bare_acks(line):
     here = at(State.SYN_SENT)
     here.s.into(line)

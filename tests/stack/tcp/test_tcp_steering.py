@@ -135,4 +135,4 @@ def test_given_back_the_connection_goes_by_itself():
     c.steer.window(10)
     c.steer.give_back()
     wire.say("PA", 1, 1, b"x")
-    assert wire.one().window == 65534
+    assert wire.one().window == 65535
