@@ -7,13 +7,17 @@ from dataclasses import replace
 
 from testbed.stack.tcp.acks import Acks
 from testbed.stack.tcp.delivery import Delivery
+from testbed.stack.tcp.handshake import Handshake
 from testbed.stack.tcp.input import Input
+from testbed.stack.tcp.lifecycle import Lifecycle
 from testbed.stack.tcp.output import Output
 from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.recovery import LossRecovery
 from testbed.stack.tcp.recovery.outcome import AckOutcome
 from testbed.stack.tcp.recovery.phases import Phase
+from testbed.stack.tcp.states import Cause
 from testbed.stack.tcp.tcb import MODULUS, Tcb, unwrap
+from testbed.stack.tcp.timers import Timers
 from testbed.stack.variants import Defect
 from testbed.timing import Duration, Instant
 from testbed.wire.tcp import TcpSegment
@@ -25,15 +29,126 @@ __all__ = [
     "DELIVERS_TWICE",
     "DROPS_OVERLAP",
     "FORGETS_THE_REST",
+    "GIVES_UP_AT_HALF",
+    "GIVES_UP_AT_ONCE",
+    "IGNORES_USER_TIMEOUT",
     "IGNORES_WINDOW",
     "IGNORES_WINDOW_UPDATES",
+    "NEVER_GIVES_UP",
     "RESENDS_ACKNOWLEDGED",
     "SILENT_ON_DUPLICATES",
     "STOPS_AND_WAITS",
     "TAKES_LATE_WINDOWS",
+    "TELLS_NOBODY",
 ]
 
 _NO_BOUND = 1 << 30
+
+
+# TC-11: giving up
+
+
+class _NeverR2(Timers):
+    __slots__ = ()
+
+    def _timed_out(self, c: Tcb, oldest: Instant, now: Instant) -> None:  # noqa: ARG002
+        c.persist_from = now
+        super()._timed_out(c, now, now)
+
+
+class _NeverForSyn(Handshake):
+    __slots__ = ()
+
+    def exhausted(self, c: Tcb, now: Instant) -> bool:  # noqa: ARG002
+        return False
+
+
+class _Sooner(Timers):
+    __slots__ = ()
+
+    def _timed_out_sooner(self, c: Tcb, oldest: Instant, now: Instant, early: Duration) -> None:
+        """As if the wait had begun ``early``."""
+        since = c.persist_from
+        c.persist_from = Instant(since - early)
+        super()._timed_out(c, Instant(oldest - early), now)
+        c.persist_from = since
+
+
+class _AtOnce(_Sooner):
+    __slots__ = ()
+
+    def _timed_out(self, c: Tcb, oldest: Instant, now: Instant) -> None:
+        self._timed_out_sooner(c, oldest, now, self._config.give_up)
+
+
+class _AtHalf(_Sooner):
+    __slots__ = ()
+
+    def _timed_out(self, c: Tcb, oldest: Instant, now: Instant) -> None:
+        self._timed_out_sooner(c, oldest, now, Duration(self._config.give_up // 2))
+
+
+class _OneSyn(Handshake):
+    __slots__ = ()
+
+    def exhausted(self, c: Tcb, now: Instant) -> bool:  # noqa: ARG002
+        return True
+
+
+class _TellsNobody(Lifecycle):
+    __slots__ = ()
+
+    def fail(self, c: Tcb, cause: Cause, errno_name: str, text: str, now: Instant) -> None:
+        if cause is not Cause.GIVE_UP:
+            super().fail(c, cause, errno_name, text, now)
+
+
+class _NoUserTimeout(Timers):
+    __slots__ = ()
+
+    def _user_deadline(self, c: Tcb) -> Instant:  # noqa: ARG002
+        return Instant(1 << 62)
+
+
+NEVER_GIVES_UP = Defect(
+    "never gives up",
+    "TC-11",
+    "A stack resends for ever: a server keeps a socket, a process and a buffer for each client "
+    "that was switched off, until it has none left.",
+    {Timers: _NeverR2, Handshake: _NeverForSyn},
+)
+
+GIVES_UP_AT_ONCE = Defect(
+    "gives up at once",
+    "TC-11",
+    "A stack ends a connection at its first timeout: a cable that is out for a second ends every "
+    "session that crosses it.",
+    {Timers: _AtOnce, Handshake: _OneSyn},
+)
+
+GIVES_UP_AT_HALF = Defect(
+    "gives up at half of R2",
+    "TC-11",
+    "A stack was tuned to give up within a minute: a router that takes 70 s to start again ends "
+    "every session.",
+    {Timers: _AtHalf},
+)
+
+TELLS_NOBODY = Defect(
+    "tells nobody",
+    "TC-11",
+    "A stack stops resending and does not tell the program, which waits in read() for an answer "
+    "until somebody restarts it.",
+    {Lifecycle: _TellsNobody},
+)
+
+IGNORES_USER_TIMEOUT = Defect(
+    "ignores the user timeout",
+    "TC-11",
+    "A stack takes TCP_USER_TIMEOUT and does not act on it: a cluster's node is missed a quarter "
+    "of an hour later.",
+    {Timers: _NoUserTimeout},
+)
 
 
 # TC-12: lost, late and duplicate ACKs
@@ -134,8 +249,8 @@ DROPS_OVERLAP = Defect(
 DELIVERS_OVERLAP = Defect(
     "delivers what overlaps",
     "TC-12",
-    "A stack forgets to cut off what it has already: bytes come twice, and it acknowledges what was "
-    "never sent.",
+    "A stack forgets to cut off what it has already: bytes come twice, and it acknowledges what "
+    "was never sent.",
     {Delivery: _DeliversOverlap},
 )
 
