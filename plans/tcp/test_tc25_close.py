@@ -60,7 +60,7 @@ DATA = match.tcp(longer_than=0)
 @drill(
     "takes a half-close for a whole one",
     faults.python_stack(defects.closing.DEAF_AFTER_OWN_FIN),
-    caught="reset",
+    caught="is a reset, though the host had only shut down",
 )
 @drill(
     "loses data that comes with the FIN",
