@@ -58,6 +58,19 @@ DATA = match.tcp(longer_than=0)
     caught="received 0 bytes, the peer sent 20000",
 )
 @drill(
+    "a firewall forgets a half-closed connection",
+    faults.shell(
+        "nft add table ip half",
+        "nft 'add set ip half closed {{ type inet_service; flags dynamic; timeout 1m; }}'",
+        "nft 'add chain ip half out {{ type filter hook output priority 0; }}'",
+        "nft 'add chain ip half in {{ type filter hook input priority 0; }}'",
+        "nft 'add rule ip half out tcp flags & fin == fin add @closed {{ tcp dport }}'",
+        "nft 'add rule ip half in tcp sport @closed meta length > 60 drop'",
+        undo=("nft delete table ip half 2>/dev/null || true",),
+    ),
+    caught="received 0",
+)
+@drill(
     "takes a half-close for a whole one",
     faults.python_stack(defects.closing.DEAF_AFTER_OWN_FIN),
     caught="is a reset, though the host had only shut down",
