@@ -87,7 +87,7 @@ class TcpConfig:
     """RFC 8985 7 tail loss probes, where SACK was agreed."""
     tlp_max_ack_delay: Duration = milliseconds(200)
     """RFC 8985 7.2 TLP.max_ack_delay."""
-    tlp_margin: Duration = Duration(0)
+    tlp_margin: Duration = seconds(0)
     """Added to twice the SRTT before a probe where more than one segment is out: RFC 8985 7.2 has
     none, Linux two ticks of its clock, for hosts that are later than their link."""
     frto: bool = False
@@ -133,6 +133,9 @@ class TcpConfig:
     persist_min: Duration | None = None
     """First zero-window probe (RFC 9293 3.8.6.1: when it has lasted the RTO); None: the RTO."""
     persist_max: Duration = seconds(60)
+    persist_data: bool = True
+    """Probe with an octet of new data (MUST-36: 'at least one octet of new data (if available)');
+    off: with none, numbered SND.UNA-1, as Linux does."""
 
     # Keepalive (RFC 9293 3.8.4; off unless a connection asks)
     keepalive: bool = False
@@ -148,6 +151,8 @@ class TcpConfig:
     time_wait_limit: int = 65_536
     time_wait_reuse: bool = True
     """A SYN with a later timestamp or number may end TIME-WAIT (RFC 6191, RFC 9293 MAY-2)."""
+    reset_with_ack: bool = False
+    """An abort's RST has an ACK, as Linux's; RFC 9293 3.10.5: <SEQ=SND.NXT><CTL=RST>."""
     time_wait_ignores_rst: bool = True
     """RFC 1337 (F1): a reset does not end TIME-WAIT."""
     fin_wait2_timeout: Duration | None = None
@@ -191,6 +196,8 @@ class TcpConfig:
             delayed_ack_timeout=milliseconds(40),
             quick_acks=16,
             persist_max=seconds(120),
+            persist_data=False,
+            reset_with_ack=True,
             keepalive_probes=9,
             time_wait=seconds(60),
             fin_wait2_timeout=seconds(60),

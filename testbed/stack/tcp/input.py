@@ -126,8 +126,9 @@ class Input(Tuned):
         if segment.payload or flags & FIN:
             if c.orphaned and segment.payload and self._too_late(c, seq, segment.payload):
                 # RFC 9293 3.6.1: data that nobody will read 'SHOULD send a RST to show that data
-                # was lost'.
-                self._lifecycle.abort(c, now)
+                # was lost'. Numbered as the peer expects, which may not have got all yet.
+                self._transmit.refuse_ack(c, segment, now)
+                self._lifecycle.move(c, Cause.ABORT, now)
                 return
             self._delivery.text(c, seq, segment.payload, fin=bool(flags & FIN), now=now)
 

@@ -177,6 +177,11 @@ class Output(Tuned):
         """'at least one octet of new data (if available)' (RFC 9293 3.8.6.1, MUST-36)."""
         c.persists += 1
         seq = c.snd_una
+        if not self._config.persist_data and not c.probing:
+            self._transmit.send(c, now, seq - 1, ACK)
+            self._events.add(ProbeSent(now, c.name, Reason.PERSIST, c.persists))
+            c.due[Timer.PERSIST] = Instant(now + self.persist_interval(c))
+            return
         if seq < c.sending.end:
             payload = c.sending.read(seq, 1)
             flags = ACK | PSH if seq + 1 == c.sending.end else ACK

@@ -176,12 +176,17 @@ class Transmitter(Tuned):
         if c.override is not None and c.override.mute:
             return
         c.segments_out += 1
-        self.put(c, now, self.next_number(c), 0, RST, window=0, options=self._reset_options(c, now))
+        acks = self._config.reset_with_ack
+        flags, ack = (RST | ACK, c.rcv_nxt) if acks else (RST, 0)
+        options = self._reset_options(c, now, acks=acks)
+        self.put(c, now, self.next_number(c), ack, flags, window=0, options=options)
 
-    def _reset_options(self, c: Tcb, now: Instant) -> tuple[TcpOption, ...]:
+    def _reset_options(self, c: Tcb, now: Instant, *, acks: bool = False) -> tuple[TcpOption, ...]:
         # RFC 7323 3.2: TSopt 'SHOULD be sent in an <RST> segment'; 'If the ACK bit is not set in
         # the outgoing TCP header, the sender of that segment SHOULD set the TSecr field to zero.'
-        return (Timestamps(self.clock(c, now)),) if c.ts_on and c.irs_known else ()
+        if not (c.ts_on and c.irs_known):
+            return ()
+        return (Timestamps(self.clock(c, now), c.ts_recent if acks else 0),)
 
     def _acknowledged(self, c: Tcb) -> None:
         c.last_ack_sent = c.rcv_nxt
@@ -304,4 +309,6 @@ class Transmitter(Tuned):
     def refuse_ack(self, c: Tcb, segment: TcpSegment, now: Instant) -> None:
         """<SEQ=SEG.ACK><CTL=RST>: an ACK for what this connection never sent."""
         self._events.add(ResetSent(now, c.name))
+        if c.override is not None and c.override.mute:
+            return
         self.put(c, now, segment.ack, 0, RST, window=0, options=self._reset_options(c, now))

@@ -199,6 +199,13 @@ def stuck(tcp: dict[str, object]) -> Trace:
     return trace(s, 1000)
 
 
+def aborts(tcp: dict[str, object]) -> Trace:
+    s = connected(tcp)
+    s.into("P. 1:11(10) ack 1 win 60000")
+    s.socket.close()
+    return trace(s, 0)
+
+
 def held_back(tcp: dict[str, object]) -> Trace:
     s = connected(tcp)
     s.socket.send(bytes(10), c.MSG_MORE)
@@ -300,6 +307,8 @@ TABLE: dict[str, tuple[object, Callable[[dict[str, object]], Trace]]] = {
     "override_timeout": (milliseconds(900), held_back),
     "persist_min": (seconds(5), stuck),
     "persist_max": (seconds(3), stuck),
+    "persist_data": (False, stuck),
+    "reset_with_ack": (True, aborts),
     "keepalive": (False, silent),
     "keepalive_idle": (seconds(10), silent),
     "keepalive_interval": (seconds(10), silent),
