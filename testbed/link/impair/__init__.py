@@ -3,6 +3,7 @@
 from testbed.link.impair.alter import Corrupt, Duplicate, Modify
 from testbed.link.impair.late import Delay, RateLimit, Reorder
 from testbed.link.impair.loss import Drop, Hold, MtuHole
+from testbed.link.impair.pieces import Fragments
 from testbed.link.impair.pipeline import Pipeline
 from testbed.link.impair.select import Chance, GilbertElliott, Nth, Selector, any_frame
 from testbed.link.impair.stage import EventLog, Stage, StageEvent
@@ -14,6 +15,7 @@ __all__ = [
     "Drop",
     "Duplicate",
     "EventLog",
+    "Fragments",
     "GilbertElliott",
     "Hold",
     "Modify",
