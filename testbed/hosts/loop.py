@@ -88,12 +88,16 @@ class RealLoop:
         self._before_wait.pop(name, None)
 
     def run_until(self, condition: Callable[[], bool], within: Duration) -> bool:
-        """Turn the loop until ``condition`` holds (True) or ``within`` is over (False)."""
+        """Turn the loop until ``condition`` holds (True) or ``within`` is over (False).
+
+        What is there when the time is over still counts, however late this process gets to look.
+        """
         deadline = after(self.now(), within)
+        over = False
         while not condition():
-            now = self.now()
-            if now >= deadline:
+            if over:
                 return False
+            over = self.now() >= deadline
             self.turn(deadline)
         return True
 
