@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import fields
 from ipaddress import IPv4Address
 from typing import overload
 
@@ -13,6 +12,7 @@ from testbed.bench.endpoints import EVERYWHERE, Network, bring_up_network
 from testbed.bench.placement import Placement
 from testbed.bench.roles import Roles
 from testbed.bench.session import BenchSession
+from testbed.bench.telling import told_at_the_end, told_of
 from testbed.bench.topology import Kind
 from testbed.capture import ArpProbe, Trace, recogniser
 from testbed.devices.capabilities import Device, Host
@@ -22,9 +22,8 @@ from testbed.labs.stackdevice import StackDevice, take_ports
 from testbed.report import NoteRecord
 from testbed.stack.config import StackConfig
 from testbed.stack.events import Event, PacketDropped
-from testbed.stack.tcp.snapshot import TcpSnapshot
 from testbed.stack.variants import Defect
-from testbed.timing import format_duration
+from testbed.timing import Instant
 
 __all__ = ["NIC_INTERFACE", "PlanHosts"]
 
@@ -138,12 +137,24 @@ class PlanHosts(Roles):
         """The Python stacks of this plan, by role."""
         return {role: device.host for role, device in self._stacks.items()}
 
+    def struck(self) -> list[tuple[Instant, str, str, str, bytes]]:
+        """What stages beside the stacks did to the plan's frames: when, whose, which way, what."""
+        found = [
+            (event.at, role, toward, f"{event.action} {event.note}".strip(), event.frame)
+            for role, device in self._stacks.items()
+            for wire in device.host.wires.values()
+            for toward, way in (("out", wire.outgoing), ("in", wire.incoming))
+            for event in way.events
+            if self._recognise(event.frame) is None
+        ]
+        return sorted(found, key=lambda event: event[0])
+
     def end_hosts(self) -> None:
         """Stop the Python stacks and give their ports back; the report tells how they ended."""
         for role, device in self._stacks.items():
             for connection in device.host.stack.tcp.connections[:SHOWN]:
-                text = f"{role}: in the end {_picture(connection.snapshot())}"
-                self.notes.append(NoteRecord(at=self.loop.wall_now(), text=text))
+                told = told_at_the_end(role, connection.snapshot(), self.loop.wall_now())
+                self.notes.append(told)
         self._ending.close()
 
     def _seed_of(self, role: str, seed: int | None) -> int:
@@ -181,8 +192,7 @@ class PlanHosts(Roles):
             nonlocal told
             if told < TOLD and not isinstance(event, PacketDropped):
                 told += 1
-                at = self.loop.wall_now()
-                self.notes.append(NoteRecord(at=at, text=f"{role}: {_words(event)}"))
+                self.notes.append(told_of(role, event, self.loop.wall_now()))
 
         device.on_event = tell
         return device
@@ -191,26 +201,3 @@ class PlanHosts(Roles):
         if isinstance(to, str) and to in dict(self.topology.nodes):
             return self.bring_up_network()[to].ip
         return IPv4Address(to)
-
-
-def _picture(told: TcpSnapshot) -> str:
-    """A connection in one line, for the report."""
-    (here, port), (there, remote) = told.local, told.remote
-    resent = "".join(f" {each.reason.name}" for each in told.retransmissions[-10:])
-    return (
-        f"{here}:{port}-{there}:{remote} {told.state}, SND.UNA {told.snd_una} NXT {told.snd_nxt} "
-        f"WND {told.snd_wnd}, RCV.NXT {told.rcv_nxt} WND {told.rcv_wnd}, cwnd {told.cwnd} ssthresh "
-        f"{told.ssthresh}, RTO {format_duration(told.rto)}, {told.flight} bytes in flight, "
-        f"{told.retransmission_count} resent{f' ({resent.strip()})' if resent else ''}"
-    )
-
-
-def _words(event: Event) -> str:
-    """An event in one line: ``StateChanged: ..., before=..., after=...``."""
-    told = (
-        f"{field.name}={getattr(event, field.name)}"
-        for field in fields(event)
-        if field.name not in ("at", "connection")
-    )
-    connection = getattr(event, "connection", "")
-    return " ".join(filter(None, (type(event).__name__, str(connection), ", ".join(told))))

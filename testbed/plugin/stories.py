@@ -95,8 +95,11 @@ def tell(story: Story) -> PlanRecord:
 
 
 def _paragraphs(text: str) -> str:
-    """A docstring's text with one line for each paragraph: the reader's screen wraps it."""
-    blocks = re.split(r"\n\s*\n", text.strip())
+    """A docstring's text with one line for each paragraph: the reader's screen wraps it.
+
+    Names of code lose their marks, which the report would show as they are.
+    """
+    blocks = re.split(r"\n\s*\n", text.replace("``", "").strip())
     return "\n\n".join(" ".join(block.split()) for block in blocks)
 
 
@@ -131,6 +134,12 @@ def _seen(bench: Bench) -> dict[str, Any]:
             )
             for box in bench.boxes
             for at, direction, action, frame in box.events()
+        )
+        + tuple(
+            BoxEventRecord(
+                at=at, box=role, direction=direction, action=action, summary=summary(frame)
+            )
+            for at, role, direction, action, frame in bench.struck()
         ),
         "notes": tuple(bench.notes),
     }

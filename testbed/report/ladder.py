@@ -26,6 +26,7 @@ _SILENCE = 1_000_000_000
 """A pause this long (ns) is drawn as a break in the time axis."""
 _DECIDED_BY = 12
 """An expectation met by more frames than this marks the first ones only."""
+_MARKS = {"box": "◆", "change": "▸", "undo": "◂", "note": "✎", "stack": "●", "resent": "↻"}
 _CONTEXT = 6
 """Rows kept on either side of a highlighted one where not all rows are drawn."""
 
@@ -87,7 +88,7 @@ def _rows(plan: PlanRecord) -> list[_Row]:
         rows.append(_Row(change.made_at, event="change", text=text))
         if change.undone_at is not None:
             rows.append(_Row(change.undone_at, event="undo", text=f"undone: {text}"))
-    rows += [_Row(note.at, event="note", text=note.text) for note in plan.notes]
+    rows += [_Row(note.at, event=note.kind, text=note.text) for note in plan.notes]
     rows.sort(key=lambda row: row.at)
     return rows
 
@@ -227,7 +228,7 @@ class _Painter:
         shown = clip(row.text.replace("\n", " "), _LABEL)
         title = f"<title>{escape(clip(row.text, 400))}</title>" if len(row.text) > _LABEL else ""
         when = f"{'':>6} {offset(row.at - self.start):>12}"
-        mark = {"box": "◆", "change": "▸", "undo": "◂", "note": "✎"}[row.event]
+        mark = _MARKS[row.event]
         self.longest = max(self.longest, len(shown) - int((self.label_x - _GUTTER) / _GLYPH) + 3)
         self.texts.append(
             f'<g class="e {row.event}"><text x="8" y="{middle + 4:.0f}">{when}</text>'

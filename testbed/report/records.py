@@ -194,10 +194,15 @@ class BoxEventRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteRecord:
-    """A remark, at a time."""
+    """A remark, at a time.
+
+    ``kind`` is ``note``, or for what a Python stack tells ``stack``, ``resent`` where it sent
+    something once more.
+    """
 
     at: int
     text: str
+    kind: Literal["note", "stack", "resent"] = "note"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ cables:
 """
 
 PLANS = """
-from testbed import SocketOptions, StackConfig, State, defects
+from testbed import Drop, Nth, SocketOptions, StackConfig, State, defects
 
 PAIR = pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
 
@@ -50,6 +50,16 @@ def test_pair(bench: Bench) -> None:
         transfer = bench.transfer(client, server, port=5001, up=3000, down=4000)
         transfer.expect_intact(within=seconds(3))
     bench.log(f"dut is {dut.platform}, {dut.name}")
+
+@PAIR
+def test_resent(bench: Bench) -> None:
+    peer, dut = bench.host("peer", StackConfig()), bench.host("dut")
+    dut.tcp_serve(5000)
+    made = peer.connect("dut", 5000)
+    with peer.outgoing.impaired(Drop(Nth(2, matching=match.tcp(longer_than=0)))):
+        made.send(bytes(5000))
+        bench.wait_until(lambda: made.snapshot().flight == 0, seconds(3))
+    made.close()
 
 @pytest.mark.topology(Topology.chain("peer:nic", "r:router"))
 def test_behind_a_router(bench: Bench) -> None:
@@ -97,8 +107,19 @@ def test_plans_have_stacks_on_nics(stacks):
     (pair,) = [r for name, r in place.plans("good").items() if "test_pair" in name]
     told = [note.text for note in pair.notes]
     assert "dut is linux_host, h1" in told
-    assert any(text.startswith("peer: StateChanged") and "ESTABLISHED" in text for text in told)
+    assert any("SYN-SENT → ESTABLISHED: receive SYN+ACK, send ACK" in text for text in told)
     assert any(text.startswith("peer: in the end") for text in told)
+
+
+def test_reports_tell_what_was_resent_and_why_and_what_was_struck(stacks):
+    place, _ = stacks
+    (plan,) = [r for name, r in place.plans("good").items() if "test_resent" in name]
+    (struck,) = plan.box_events
+    assert (struck.box, struck.direction) == ("peer", "out")
+    assert struck.action.startswith("drop number 2")
+    resent = [note.text for note in plan.notes if note.kind == "resent"]
+    assert any("resent 1448 from" in text and "RACK, sent before" in text for text in resent)
+    assert any("1 resent (RACK)" in note.text for note in plan.notes if note.kind == "stack")
 
 
 def test_plans_run_on_python_stacks_in_the_place_of_hosts(stacks):

@@ -42,6 +42,15 @@ def test_rows_are_told_in_order_of_time_with_offsets_from_the_plans_start():
     assert told[4].split() == ["#2", "+0.005020", "20", "µs"]
 
 
+def test_what_a_stack_did_is_told_apart_from_remarks_and_from_what_it_sent_again():
+    kinds = ("note", "stack", "resent")
+    notes = tuple(NoteRecord(at=1_000, text=f"a {kind}", kind=kind) for kind in kinds)
+    body = draw_ladder(story(row(1, 1), notes=notes), 1, 100).body
+    for kind, mark in zip(kinds, "✎●↻", strict=True):
+        assert f'<g class="e {kind}">' in body
+        assert f"{mark} a {kind}<" in body
+
+
 def test_direction_is_the_arrows():
     there = draw_ladder(story(row(1, 1)), 1, 9).body
     back = draw_ladder(story(row(1, 1, source="b", target="a")), 1, 9).body
