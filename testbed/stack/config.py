@@ -151,7 +151,7 @@ class PmtuConfig:
     """RFC 8899 5.1.1 PMTU_RAISE_TIMER."""
     black_hole_timeouts: int = 3
     """Timeouts in a row of a full segment that make the path a suspected black hole: R1 of RFC 9293
-    3.8.3, when 'the IP layer' is to be told; twice as many for packets up to ``base``."""
+    3.8.3, when 'the IP layer' is to be told; three times as many for packets up to ``base``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class PathMtu:
             return True
         if size > self._lower.config.pmtu.base:
             return c.timeouts >= limit
-        return size == c.mss + _HEADERS and c.timeouts >= 2 * limit
+        return size == c.mss + _HEADERS and c.timeouts >= 3 * limit
 
     # Probes
 

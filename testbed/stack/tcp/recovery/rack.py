@@ -18,6 +18,7 @@ class Rack:
     __slots__ = (
         "_dsack_round",
         "_rtt_estimator",
+        "end_seq",
         "fack",
         "order",
         "reo_wnd_mult",
@@ -25,13 +26,18 @@ class Rack:
         "reordering_seen",
         "rtt",
         "threshold",
+        "xmit_ts",
     )
 
+    xmit_ts: int
+    """When the segment was sent that was sent last of all that were delivered."""
+    end_seq: int
+    """Its end, which tells segments of the same instant apart."""
     order: int
-    """Of all segments that were delivered, the one sent last: its place in the order of sending.
-
-    It stands for RFC 8985's xmit_ts and end_seq, and is right for a new segment and a resent one
-    of the same instant, too.
+    """Its place in the order of sending. Of one instant, a segment counts as sent before only where
+    both say so: the clock of a script, or of a host that answers one packet with several, stands
+    still meanwhile, and RFC 8985's rule alone takes a low number that was just sent again for older
+    than new data before it.
     """
     rtt: int
     """Its round-trip time."""
@@ -44,6 +50,8 @@ class Rack:
         self._rtt_estimator = rtt
         self._dsack_round: int | None = None
         self.order = 0
+        self.xmit_ts = -1
+        self.end_seq = start
         self.rtt = 0
         self.fack = start
         self.threshold = threshold
@@ -66,6 +74,9 @@ class Rack:
                 return
         self.rtt = rtt
         self.order = max(self.order, segment.order)
+        if (segment.at, segment.end) > (self.xmit_ts, self.end_seq):
+            self.xmit_ts = segment.at
+            self.end_seq = segment.end
 
     def detect_reordering(self, segment: Segment) -> None:
         """Step 3: something below the highest delivered was late, not lost."""
@@ -108,6 +119,8 @@ class Rack:
         for segment in board.by_time:
             if segment.order >= self.order:
                 break
+            if segment.at == self.xmit_ts and segment.end >= self.end_seq:
+                continue
             remaining = segment.at + patience - now
             if remaining <= 0:
                 lost.append(segment)
