@@ -19,7 +19,7 @@ ROUTER = IPv4Address("192.0.2.254")
 def quoted(s: Script, seq: int) -> bytes:
     """Header and 8 bytes of a segment that the stack sent."""
     segment = TcpSegment(s.port, s.peer_port, ((s.iss or 0) + seq) % (1 << 32))
-    packet = IPv4Packet(US, THEM, IpProtocol.TCP, segment.emit(US, THEM) + bytes(1000))
+    packet = IPv4Packet(US, THEM, IpProtocol.TCP, segment.emit(US, THEM) + bytes(1460))
     return packet.emit()[:28]
 
 
@@ -177,3 +177,40 @@ def test_without_discovery_packets_may_be_fragmented():
     s.connect()
     s.pass_time(0)
     assert not s.sent[0][1].df
+
+
+def test_a_router_that_names_no_mtu_leads_to_the_next_plateau():
+    """RFC 1191 5 and 7.1: 1500, 1492, 1006, 508."""
+    s = opened(options="mss 1460")
+    s.socket.send(bytes(1460))
+    s.out("P. 1:1461(1460) ack 1")
+    unreachable(s, 4, 1)
+    s.out(". 1:1453(1452) ack 1")
+    s.out("P. 1453:1461(8) ack 1")
+    s.quiet(0.99)
+
+
+def test_a_peers_mss_above_the_mtu_counts_as_ours():
+    s = opened(options="mss 8960")
+    s.socket.send(bytes(2000))
+    s.out(". 1:1461(1460) ack 1")
+    s.quiet()
+
+
+def test_a_smaller_mtu_of_the_interface_holds_at_once():
+    s = opened(options="mss 1460")
+    s.socket.send(bytes(1460))
+    s.out("P. 1:1461(1460) ack 1")
+    s.stack.set_mtu("tun0", 1000, s.now)
+    s.out(". 1:961(960) ack 1")
+    s.out("P. 961:1461(500) ack 1")
+
+
+def test_segments_with_a_bad_checksum_or_offset_meet_silence():
+    s = opened()
+    segment = s._segment("P. 1:11(10) ack 1").emit(THEM, US)
+    for place, value in ((16, segment[16] ^ 1), (12, 0x40), (12, 0xF0)):
+        bad = bytearray(segment)
+        bad[place] = value
+        s.give(IPv4Packet(THEM, US, IpProtocol.TCP, bytes(bad)))
+    s.quiet(5)

@@ -337,3 +337,34 @@ def test_a_lost_retransmission_is_found():
     s.quiet()
     acks(s, 0, (2, 13))
     sends(s, 1)
+
+
+def test_new_data_of_the_same_instant_as_a_delivered_retransmission_is_not_lost():
+    """6.2: RACK_sent_after() goes by the numbers where the times are alike."""
+    s = racing(30)
+    sends(s, *ALL)
+    acks(s, 0, (2, 2), after=0.1)
+    sends(s, 11)
+    acks(s, 0, (2, 3))
+    sends(s, 12)
+    acks(s, 0, (2, 4))
+    sends(s, 1)
+    acks(s, 0, (2, 10))
+    sends(s, 13, 14)
+    acks(s, 10, after=0.1)  # says nothing of 11 and 12, sent as 1 was resent
+    sends(s, 15)
+
+
+def test_sacked_data_that_the_receiver_threw_away_is_resent_in_the_end():
+    """RFC 2018 8: reneging."""
+    s = racing(10)
+    sends(s, *ALL, push=10)
+    acks(s, 0, (2, 10), after=0.1)
+    sends(s, 1)
+    acks(s, 1, after=0.1)  # and no block any more
+    sends(s, 2, after=1)
+    acks(s, 2, after=0.1)
+    sends(s, 3, 4)
+    acks(s, 10)
+    s.sent.clear()
+    s.quiet(10)
