@@ -180,7 +180,7 @@ def test_without_discovery_packets_may_be_fragmented():
 
 
 def test_a_router_that_names_no_mtu_leads_to_the_next_plateau():
-    """RFC 1191 5: a length of no less than the estimate is reduced by the header's: 1480, so 1006."""
+    """RFC 1191 5: a length not below the estimate is reduced by the header's: 1480, so 1006."""
     s = opened(options="mss 1460")
     s.socket.send(bytes(1460))
     s.out("P. 1:1461(1460) ack 1")
