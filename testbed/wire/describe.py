@@ -181,9 +181,9 @@ def _tcp(segment: TcpSegment) -> str:
     if "ACK" in flags:
         parts.append(f"ack {segment.ack}")
     parts.append(f"win {segment.window}")
-    parts += [_option(option) for option in segment.options]
     if segment.payload:
         parts.append(f"length {len(segment.payload)}")
+    parts += [_option(option) for option in segment.options]
     return " ".join(parts)
 
 
