@@ -39,12 +39,15 @@ class AdvertiseConfig:
     initial_interval: Duration = seconds(16)
     """The most between the first few."""
     initial_count: int = 3
+    """So many are the first few (MAX_INITIAL_ADVERTISEMENTS)."""
     response_delay: Duration = seconds(2)
     """A solicitation is answered within."""
     solicitation_delay: Duration = seconds(1)
     """A host's first solicitation comes within."""
     solicitation_interval: Duration = seconds(3)
+    """Between solicitations (SOLICITATION_INTERVAL)."""
     max_solicitations: int = 3
+    """Solicitations without an answer before a host gives up (MAX_SOLICITATIONS)."""
 
 
 class RouterAdvertiser:

@@ -61,17 +61,27 @@ class ArpConfig:
     probe: bool = False
     """Probe an address before its use (RFC 5227 2.1). Off: a bench gives addresses out itself."""
     probe_wait: Duration = seconds(1)
+    """RFC 5227 1.1 PROBE_WAIT: the first probe is sent at random within it."""
     probe_num: int = 3
+    """RFC 5227 1.1 PROBE_NUM."""
     probe_min: Duration = seconds(1)
+    """RFC 5227 1.1 PROBE_MIN: the least between two probes."""
     probe_max: Duration = seconds(2)
+    """RFC 5227 1.1 PROBE_MAX."""
     announce_wait: Duration = seconds(2)
+    """RFC 5227 1.1 ANNOUNCE_WAIT: from the last probe to the use of the address."""
     announce_num: int = 2
+    """RFC 5227 1.1 ANNOUNCE_NUM."""
     announce_interval: Duration = seconds(2)
+    """RFC 5227 1.1 ANNOUNCE_INTERVAL."""
     max_conflicts: int = 10
+    """RFC 5227 1.1 MAX_CONFLICTS: after so many, probing slows down."""
     rate_limit_interval: Duration = seconds(60)
+    """RFC 5227 1.1 RATE_LIMIT_INTERVAL: between attempts from then on."""
     defend: bool = True
     """Defend an address in use once per interval (RFC 5227 2.4(b)), then give it up."""
     defend_interval: Duration = seconds(10)
+    """RFC 5227 1.1 DEFEND_INTERVAL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +93,9 @@ class IpConfig:
     forwarding: bool = False
     """Be a router (RFC 1122 3.1: a host that forwards must have been told to)."""
     send_redirects: bool = True
+    """As a router, tell senders on the link of a better way (RFC 1812 5.2.7.2)."""
     accept_redirects: bool = True
+    """Obey them (RFC 1122 3.2.2.2)."""
     directed_broadcast: bool = False
     """Forward broadcasts directed at an attached subnet (RFC 2644: off)."""
     source_route: bool = False
@@ -97,6 +109,7 @@ class IpConfig:
     reassembly_fragments: int = 8192
     """Fragments of one datagram held at most: 65 535 bytes in pieces of 8."""
     overlap: OverlapPolicy = OverlapPolicy.LAST
+    """RFC 791 3.2 writes each fragment over what is there already."""
     constant_ident: int | None = None
     """Send every packet with this identification; None: unique per RFC 6864 4.3."""
 
@@ -106,14 +119,19 @@ class IcmpConfig:
     """ICMP: what to answer and what to report."""
 
     answer_echo: bool = True
+    """RFC 1122 3.2.2.6: every host MUST."""
     answer_broadcast_echo: bool = False
     """RFC 1122 3.2.2.6 allows both; answering makes an amplifier."""
     answer_timestamp: bool = True
+    """RFC 1122 3.2.2.8: a host MAY."""
     send_errors: bool = True
+    """Unreachable, time exceeded, parameter problem (RFC 1122 3.2.2)."""
     obey_errors: bool = True
+    """Hand the errors that come to the transports (RFC 1122 3.2.2)."""
     error_rate: float = 100.0
     """Errors per second and interface, a token bucket (RFC 1812 4.3.2.8); 0 means no limit."""
     error_burst: int = 50
+    """What the bucket of ``error_rate`` holds."""
     quote: int = 548
     """Bytes of the offending packet quoted, its header included (RFC 1812 4.3.2.3: the whole error
     fits into 576); 28 is the least, header and 8 bytes."""
@@ -124,6 +142,7 @@ class PmtuConfig:
     """Path-MTU discovery (RFC 1191), and without ICMP for TCP (RFC 4821, RFC 8899)."""
 
     enabled: bool = True
+    """Set DF and obey frag needed (RFC 1191 3)."""
     lifetime: Duration = seconds(600)
     """Until a larger size is tried (RFC 1191 6.3: 10 minutes)."""
     retry_after_increase: Duration = seconds(120)
@@ -177,6 +196,7 @@ class StackConfig:
     udp: UdpConfig = field(default_factory=UdpConfig)
     tcp: TcpConfig = field(default_factory=TcpConfig)
     defects: tuple[Defect, ...] = ()
+    """Faults switched on, in order."""
     event_limit: int = 10_000
     """Events that the stack's log holds."""
 

@@ -55,6 +55,7 @@ class TcpConfig:
 
     # Retransmission (RFC 6298)
     initial_rto: Duration = seconds(1)
+    """RFC 6298 2.1: until there is a measurement."""
     min_rto: Duration = seconds(1)
     """RFC 6298 2.4."""
     min_rto_variance: Duration = seconds(0)
@@ -66,8 +67,11 @@ class TcpConfig:
     clock_granularity: Duration = milliseconds(1)
     """RFC 6298's G."""
     rtt_alpha: float = 1 / 8
+    """RFC 6298 2.3: the weight of a measurement in SRTT."""
     rtt_beta: float = 1 / 4
+    """RFC 6298 2.3: its weight in RTTVAR."""
     rtt_k: int = 4
+    """RFC 6298 2.2: K, so many RTTVAR above SRTT."""
     retries_r1: int = 3
     """RFC 9293 3.8.3: after so many retransmissions, IP is told to look for another way."""
     give_up: Duration = seconds(300)
@@ -108,6 +112,7 @@ class TcpConfig:
 
     # Buffers and windows
     send_buffer: int = 256 << 10
+    """What users may have written and the peer not acknowledged."""
     receive_buffer: int = 256 << 10
     """The largest window ever offered."""
     out_of_order_limit: int = 4096
@@ -115,6 +120,7 @@ class TcpConfig:
 
     # Acknowledging
     delayed_ack: bool = True
+    """RFC 9293 3.8.6.3 SHLD-18; off: every segment with data is acknowledged at once."""
     delayed_ack_timeout: Duration = milliseconds(100)
     """RFC 9293 3.8.6.3 MUST-40: below 500 ms."""
     ack_every: int = 2
@@ -133,15 +139,20 @@ class TcpConfig:
     persist_min: Duration | None = None
     """First zero-window probe (RFC 9293 3.8.6.1: when it has lasted the RTO); None: the RTO."""
     persist_max: Duration = seconds(60)
+    """Zero-window probes are that far apart at most (RFC 9293 3.8.6.1 SHLD-30: exponentially)."""
     persist_data: bool = True
     """Probe with an octet of new data (MUST-36: 'at least one octet of new data (if available)');
     off: with none, numbered SND.UNA-1, as Linux does."""
 
     # Keepalive (RFC 9293 3.8.4; off unless a connection asks)
     keepalive: bool = False
+    """RFC 9293 3.8.4 MUST-25: off by default."""
     keepalive_idle: Duration = seconds(7200)
+    """RFC 9293 3.8.4 MUST-28: no less than two hours by default."""
     keepalive_interval: Duration = seconds(75)
+    """Between probes without an answer; 4.3BSD's, as no RFC has one."""
     keepalive_probes: int = 10
+    """Unanswered probes that end the connection (MUST-29: not any single one)."""
 
     # Closing
     msl: Duration = seconds(120)
@@ -149,6 +160,7 @@ class TcpConfig:
     time_wait: Duration | None = None
     """TIME-WAIT's length in place of 2 MSL."""
     time_wait_limit: int = 65_536
+    """Connections in TIME-WAIT; beyond, the oldest ends early."""
     time_wait_reuse: bool = True
     """A SYN with a later timestamp or number may end TIME-WAIT (RFC 6191, RFC 9293 MAY-2)."""
     reset_with_ack: bool = False
@@ -160,6 +172,7 @@ class TcpConfig:
 
     # Defence (RFC 5961)
     challenge_acks: bool = True
+    """RFC 5961 3 to 5; off: SYN and RST in the window reset, as RFC 793 had it."""
     challenge_ack_limit: int = 10
     """Challenge ACKs in 5 seconds and one stack (RFC 5961 7: 'no more than 10')."""
     invalid_ack_interval: Duration = seconds(0)
@@ -170,6 +183,7 @@ class TcpConfig:
     timestamps_required: bool = True
     """Drop segments without the timestamp that was agreed on (RFC 7323 3.2 SHOULD)."""
     max_connections: int = 1 << 20
+    """Connections of one stack, in whatever state."""
 
     ephemeral: tuple[int, int] = (49152, 65535)
     """RFC 6335 6: the dynamic ports; chosen by RFC 6056's algorithm 3."""

@@ -22,6 +22,7 @@ class DhcpClientConfig:
     """Timers and choices of a client, with the values of RFC 2131."""
 
     start_min: Duration = seconds(1)
+    """The least wait before the first message."""
     start_max: Duration = seconds(10)
     """4.4.1: 'The client SHOULD wait a random time between one and ten seconds'."""
     first_retry: Duration = seconds(4)
@@ -43,7 +44,9 @@ class DhcpClientConfig:
     broadcast: bool = True
     """Ask for replies by broadcast: without an address a stack takes no others (4.1)."""
     client_id: bytes | None = None
+    """Option 61, its type included; None sends none."""
     host_name: str | None = None
+    """Option 12; None sends none."""
     lease_time: int | None = None
     """Seconds to ask for; None leaves it to the server."""
     requested: IPv4Address | None = None

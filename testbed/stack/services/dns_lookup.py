@@ -50,6 +50,7 @@ class DnsConfig:
     payload: int | None = 1232
     """The size of UDP answers asked for by EDNS; None sends no OPT record."""
     cache_limit: int = 10_000
+    """Entries held."""
     longest: Duration = seconds(604_800)
     """No TTL is believed longer (RFC 1035 7.3 wants a bound: a week)."""
     longest_denial: Duration = seconds(10_800)

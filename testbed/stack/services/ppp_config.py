@@ -51,6 +51,7 @@ class PppConfig:
     accept: tuple[str, ...] = ("chap", "pap")
     """What this side lets itself be asked for; others are answered with the first of them."""
     challenge_bytes: int = 16
+    """Length of the challenges that this side makes."""
     rechallenge: Duration | None = None
     """Time between further challenges once authenticated (RFC 1994 2); None: never."""
 
@@ -70,7 +71,9 @@ class PppConfig:
     loop_limit: int = 4
     """Our own magic numbers met in a row until the line counts as looped back and is closed."""
     automaton: AutomatonConfig = field(default_factory=AutomatonConfig)
+    """The automaton's timer and counters (RFC 1661 4.6)."""
     auth_timeout: Duration = seconds(3)
     """Between resent PAP requests and CHAP challenges (RFC 1334, RFC 1994: an implementation's
     choice; as the Restart timer)."""
     auth_attempts: int = 10
+    """PAP requests, or CHAP challenges, without an answer before the link is closed."""

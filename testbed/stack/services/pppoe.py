@@ -48,7 +48,9 @@ class PppoeConfig:
     timeout: Duration = seconds(5)
     """Until PADI or PADR is sent again, doubled each time (RFC 2516 8)."""
     attempts: int = 5
+    """PADIs, or PADRs, without an answer before it gives up."""
     ppp: PppConfig = field(default_factory=PppConfig)
+    """The session's PPP."""
 
 
 class Stage(Enum):

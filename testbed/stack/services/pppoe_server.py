@@ -32,9 +32,11 @@ class ConcentratorConfig:
     """What a concentrator offers. ``ppp_for`` gives the PPP settings of one host's session."""
 
     name: bytes = b"testbed"
+    """Told in every PADO as AC-Name."""
     services: tuple[bytes, ...] = (b"",)
     """Services by name; the empty name is 'any service'."""
     max_sessions: int = 1000
+    """Sessions at a time; a host beyond is told AC-System-Error."""
     cookie: bool = True
     """Demand that a PADR proves to come from who sent the PADI (RFC 2516 9)."""
     ppp_for: Callable[[MacAddr], PppConfig] = field(default=lambda _mac: PppConfig())

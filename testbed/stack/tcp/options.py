@@ -23,10 +23,15 @@ class SocketOptions:
     quickack: bool = False
     """Acknowledge every segment at once."""
     keepalive: bool | None = None
+    """SO_KEEPALIVE."""
     keepalive_idle: Duration | None = None
+    """TCP_KEEPIDLE."""
     keepalive_interval: Duration | None = None
+    """TCP_KEEPINTVL."""
     keepalive_probes: int | None = None
+    """TCP_KEEPCNT."""
     user_timeout: Duration | None = None
+    """TCP_USER_TIMEOUT."""
     receive_buffer: int | None = None
     """Bytes; the largest window offered. Growing it later opens the window."""
     send_buffer: int | None = None
@@ -36,8 +41,11 @@ class SocketOptions:
     oob_inline: bool = False
     """Leave the urgent byte in the stream (SO_OOBINLINE)."""
     congestion_control: str | None = None
+    """TCP_CONGESTION."""
     ttl: int | None = None
+    """IP_TTL."""
     tos: int = 0
+    """IP_TOS: DSCP and ECN bits."""
     # Read when the connection opens.
     max_segment: int | None = None
     """Neither announce nor send more than this (TCP_MAXSEG)."""
@@ -48,8 +56,11 @@ class SocketOptions:
     window_scale: int | None = None
     """Announce this shift."""
     timestamps: bool | None = None
+    """Offer and accept RFC 7323 3."""
     sack: bool | None = None
+    """Offer and accept RFC 2018."""
     window_scaling: bool | None = None
+    """Offer and accept RFC 7323 2."""
 
     def copy(self) -> SocketOptions:
         """The same settings, for a connection of its own."""
