@@ -144,7 +144,7 @@ def test_user_is_told_when_a_syn_is_not_answered(bench: Bench) -> None:
     peer = bench.host("peer", Receiver.CONFIG)
     with bench.capture("peer--dut") as seen:
         connect_in_vain(peer, dut)
-        expect_told(bench, dut, "client", SYN_PORT, within=seconds(9))
+        expect_told(bench, dut, "client", SYN_PORT, within=seconds(6))
         syns = seen.at("peer--dut").all(match.tcp(flags="SYN", dst_port=SYN_PORT))
     if len(syns) != SYNS:
         raise ExpectationFailed(
