@@ -94,7 +94,8 @@ class StreamSocket(OpeningStream):
         connection = self.connection
         if connection is None:
             raise failure("ENOTCONN")
-        if self.phase is Phase.CONNECTING and connection.state is State.CLOSED:
+        failed = connection.state is State.CLOSED and not connection.unread
+        if self.phase is Phase.CONNECTING and failed:
             self._raise_error()
             return b""  # Linux: what failed counts as shut down until connect() has told of it
         peek = bool(flags & c.MSG_PEEK)

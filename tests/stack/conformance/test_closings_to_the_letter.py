@@ -370,6 +370,17 @@ def test_the_user_hears_of_a_reset(where, error):
         here.s.socket.send(b"x")
 
 
+def test_what_came_before_a_reset_can_be_read():
+    """As on Linux, whether or not connect() was called again to learn that it worked."""
+    s = opened()
+    s.into("P. 1:11(10) ack 1")
+    s.into("R 11:11(0)")
+    assert s.socket.recv(100) == bytes(10)
+    with pytest.raises(ConnectionResetError):
+        s.socket.recv(100)
+    assert s.socket.recv(100) == b""
+
+
 def test_fin_wait_2_lasts_for_ever_by_the_rfc():
     here = at(State.FIN_WAIT_2)
     here.s.quiet(100_000)
