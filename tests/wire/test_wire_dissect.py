@@ -182,7 +182,7 @@ def test_summary_of_frames(layers: tuple[Layer, ...], line: str):
             ),
             (
                 "10.0.0.1.4000 > 10.0.0.2.80 TCP [PSH,ACK] seq 7 ack 9 win 65535"
-                " sackOK wscale 7 ts 3/4 opt 99 length 4"
+                " length 4 sackOK wscale 7 ts 3/4 opt 99"
             ),
         ),
         (
