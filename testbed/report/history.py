@@ -73,7 +73,8 @@ def append(directory: Path, run: RunRecord) -> Path:
     )
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        # A line that a crash tore must not swallow the first line of this run.
+        # A line that a crash tore must not swallow the first line of this run. Another's write that
+        # is under way looks torn too: a blank line too many, which readers skip.
         size = os.fstat(descriptor).st_size
         torn = size and os.pread(descriptor, 1, size - 1) != b"\n"
         data = (("\n" if torn else "") + lines).encode("ascii")
