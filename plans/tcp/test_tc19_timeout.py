@@ -44,12 +44,12 @@ PAST = 3
 @drill(
     "cwnd kept",
     faults.python_stack(defects.sender.KEEPS_WINDOW),
-    caught=r"at the timeout .* sent \d\d segments, expected 1",
+    caught=r"at the timeout .* sent \d\d segments, expected 1|rounds of 1, 20, .* expected",
 )
 @drill(
     "restarts with the initial window",
     faults.python_stack(defects.sender.RESTARTS_WITH_INITIAL_WINDOW),
-    caught=r"at the timeout .* sent 10 segments, expected 1",
+    caught=r"at the timeout .* sent 10 segments, expected 1|rounds of 1, 10, .* expected",
 )
 @drill(
     "forgets the threshold",
