@@ -291,7 +291,7 @@ class IcmpLayer:
         config = self._core.config
         if quoted is None or not (config.ip.accept_redirects and config.icmp.obey_errors):
             return
-        # "The routing of a router is its routing protocol's" (RFC 1812 5.2.7.2).
+        # Redirects are for hosts: a router has its own routes (RFC 1812 5.2.7.2).
         route = None if config.ip.forwarding else self._ip.routes.lookup(quoted.dst, now)
         if route is None or route.via != packet.src or route.via == message.gateway:
             self._core.drop("icmp", "redirect not from the gateway in use", now)

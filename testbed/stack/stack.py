@@ -69,7 +69,6 @@ class Stack:
         self.events: EventLog = core.events
         self.entropy: Entropy = core.entropy
         self.answers: Answers = core.answers
-        self.answer: Answers = core.answers
         self.routes = core.variants.of(Routes)()
         self._egress = core.variants.of(Egress)(core, self.routes)
         self._interfaces = self._egress.interfaces

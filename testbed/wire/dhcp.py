@@ -42,8 +42,8 @@ _BROADCAST: Final = 0x8000
 _NONE: Final = IPv4Address(0)
 _SNAME_AT, _FILE_AT, _OPTIONS_AT = 44, 108, 240
 _SMALLEST: Final = 300
-"""RFC 1542 2.1: 'A BOOTP message [...] MUST be at least 300 octets in length'; relays and clients
-older than DHCP discard what is shorter."""
+"""RFC 1542 2.1: BOOTP messages have 300 octets at least; relays and clients older than DHCP discard
+what is shorter."""
 
 
 class DhcpOp:

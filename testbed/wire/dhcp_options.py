@@ -158,7 +158,7 @@ class DhcpOption:
         if code in _NUMBER:
             return int.from_bytes(data, "big") if len(data) == _NUMBER[code] else None
         if code in _TEXT:
-            # "should delete any trailing null" (RFC 2132 2, of NVT ASCII strings)
+            # Trailing NULs of NVT ASCII strings are to be put up with (RFC 2132 2).
             return data.rstrip(b"\0").decode("latin-1")
         if code == DhcpCode.CLASSLESS_ROUTES:
             return _routes(data)
@@ -200,7 +200,7 @@ def _routes(data: bytes) -> tuple[DhcpRoute, ...] | None:
         if width > 32 or end + 4 > len(data):
             return None
         start = data[at + 1 : end].ljust(4, b"\0")
-        # "the DHCP client MUST ignore [bits beyond the mask]" (RFC 3442): not strict.
+        # Bits beyond the mask are taken for zeros (RFC 3442).
         network = IPv4Network((IPv4Address(start), width), strict=False)
         routes.append((network, IPv4Address(data[end : end + 4])))
         at = end + 4

@@ -90,7 +90,7 @@ class ChapValue:
     name: bytes = b""
 
     def __post_init__(self) -> None:
-        # "The Value-Size field is one octet" and the value "one or more octets" (RFC 1994 4.1).
+        # RFC 1994 4.1: the size is told in one octet, and the value has one or more.
         _check("CHAP value", "value", self.value, least=1)
         if type(self.name) is not bytes:
             raise not_bytes("CHAP value", "name", self.name)

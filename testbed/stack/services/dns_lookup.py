@@ -42,7 +42,7 @@ class DnsConfig:
     """How often each server of a zone is asked."""
     max_queries: int = 64
     """Questions sent for one look-up, those for its servers' addresses included: RFC 1034 5.3.3
-    wants the work bounded 'so that it cannot be sent into an infinite loop'."""
+    wants the work for one request bounded, whatever others have configured."""
     max_aliases: int = 16
     """CNAMEs followed."""
     max_depth: int = 4

@@ -253,8 +253,8 @@ class Chap(Authentication):
         if self._settled is None:
             self._settled = self.check(packet.ident, response)
             self.peer_name = response.name
-        # "Any Response packets received ... after the Success or Failure MUST return the same reply
-        # Code" (RFC 1994 4.2).
+        # A Response that comes again has the same answer again, as the first may have been lost
+        # (RFC 1994 4.2).
         code = ChapCode.SUCCESS if self._settled else ChapCode.FAILURE
         words = b"welcome" if self._settled else b"name or secret is wrong"
         self._emit(code, packet.ident, words, now)

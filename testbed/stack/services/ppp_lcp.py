@@ -189,7 +189,7 @@ class Lcp(ControlProtocol):
     def suggested(self, option: PppOption) -> None:
         """Take the hint where it is ours to take."""
         if option.kind == LcpOption.MRU and len(option.data) == 2:
-            # "The default MRU must be taken at all times" (RFC 1661 6.1), so more is safe.
+            # 1500 bytes must be taken whatever was agreed (RFC 1661 6.1), so more is safe.
             self._mru = min(max(option.value, self._config.least_mru), self._config.mru)
         elif option.kind == LcpOption.MAGIC:
             self._other_magic(option.value)
@@ -265,7 +265,7 @@ class Lcp(ControlProtocol):
         self.rejected(fatal=True, now=now)
 
     def _protocol_rejected(self, packet: ControlPacket, now: Instant) -> None:
-        """'This packet MUST only be sent in the Opened state'; else dropped (RFC 1661 5.7)."""
+        """Dropped if it comes before LCP is open, where none may be sent (RFC 1661 5.7)."""
         if not self.opened or len(packet.data) < 2:
             self.drop("Protocol-Reject out of place", now)
             return

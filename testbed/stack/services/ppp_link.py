@@ -236,7 +236,7 @@ class PppLink:
                 self._enter_network(now)
 
     def _failed(self, peer: bool, now: Instant) -> None:
-        """'If authentication fails, the link SHOULD be terminated' (RFC 1661 3.5)."""
+        """Who fails to authenticate has the link terminated (RFC 1661 3.5)."""
         self._drop("the peer failed to authenticate" if peer else "we failed to authenticate", now)
         self.close(now)
 

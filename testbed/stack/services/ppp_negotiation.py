@@ -182,8 +182,8 @@ class ControlProtocol(ABC):
     def judge(self, packet: ControlPacket, options: tuple[PppOption, ...]) -> ControlPacket:
         """The answer to a Configure-Request: first what is rejected, then what is to be better.
 
-        "Configuration options ... in a Configure-Nak MUST NOT be reordered" (RFC 1661 5.3), nor in
-        a Configure-Reject. After ``max_failure`` Naks, what they were about is rejected (4.6).
+        Options keep the order in which they came, in a Configure-Nak (RFC 1661 5.3) as in a
+        Configure-Reject (5.4). After ``max_failure`` Naks, what they were about is rejected (4.6).
         """
         rejects = [option for option in options if self.unknown(option)]
         better = [(option, self.better(option)) for option in options if option not in rejects]

@@ -29,8 +29,6 @@ __all__ = ["PppoeClient", "PppoeConfig", "PppoeSession", "SendFrame", "SessionEv
 
 SendFrame = Callable[[EthFrame, Instant], None]
 
-ETHERTYPES = (EtherType.PPPOE_DISCOVERY, EtherType.PPPOE_SESSION)
-
 ERRORS = (TagType.SERVICE_NAME_ERROR, TagType.AC_SYSTEM_ERROR, TagType.GENERIC_ERROR)
 """Tags that say that it will not be (RFC 2516 appendix A)."""
 

@@ -133,7 +133,7 @@ class AccessConcentrator:
             self._drop("PADI for what is not served", now)
             return
         tags = [PppoeTag(TagType.AC_NAME, self._config.name)]
-        # "One Service-Name TAG identical to the PADI, and any number of other Service-Name TAGs".
+        # "a Service-Name TAG identical to the one in the PADI, and any number of other" (5.2).
         tags.append(PppoeTag(TagType.SERVICE_NAME, wanted))
         others = (each for each in self._config.services if each != wanted)
         tags += [PppoeTag(TagType.SERVICE_NAME, each) for each in others]

@@ -22,7 +22,6 @@ SHUT_RDWR: Final = 2
 
 MSG_OOB: Final = 0x1
 MSG_PEEK: Final = 0x2
-MSG_TRUNC: Final = 0x20
 MSG_DONTWAIT: Final = 0x40
 MSG_WAITALL: Final = 0x100
 MSG_NOSIGNAL: Final = 0x4000

@@ -156,16 +156,6 @@ class DatagramSocket(Socket):
             raise failure("EAGAIN", "nothing came")
         return datagram.payload[:size], (str(datagram.source), datagram.source_port)
 
-    def receive_datagram(self, *, within: Duration | None = None) -> Datagram:
-        """The next datagram with all that is known of it; EAGAIN."""
-        self._check()
-        self._wait_read(self._ready, within, 0)
-        self._raise_error()
-        datagram = self._next()
-        if datagram is None:
-            raise failure("EAGAIN", "nothing came")
-        return datagram
-
     def _next(self, *, peek: bool = False) -> Datagram | None:
         return None if self.udp is None else self.udp.receive(peek=peek)
 

@@ -71,7 +71,7 @@ class Delivery(Tuned):
     def _odd_data(self, c: Tcb, seq: int, payload: bytes, now: Instant) -> None:
         """Text that is out of order, known in part, or reaches beyond the window."""
         whole = len(payload)
-        if seq + whole > c.rcv_adv:  # 'trim off any portions that lie outside the window'
+        if seq + whole > c.rcv_adv:  # 'trimming off any portions that lie outside'
             payload = payload[: max(0, c.rcv_adv - seq)]
             c.ack_now = True
         if c.rcv_fin >= 0:  # nothing can follow a FIN

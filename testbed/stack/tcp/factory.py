@@ -21,7 +21,7 @@ from testbed.wire.tcp_options import MSS, SackPermitted, Timestamps, WindowScale
 __all__ = ["Factory"]
 
 _HEADERS: Final = 40
-"""RFC 9293 3.7.1: 'the MSS value [...] is the effective MTU minus the fixed headers'."""
+"""RFC 9293 3.7.1: the MSS announced is the MTU less the fixed IP and TCP headers."""
 _ISN_TICK: Final = 4000
 """RFC 6528 3: a clock of 4 microseconds, here in ns."""
 _LARGEST_SHIFT: Final = 14

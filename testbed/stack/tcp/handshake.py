@@ -107,12 +107,12 @@ class Handshake(Tuned):
         """RFC 9293 3.10.7.3."""
         flags = int(segment.flags)
         ack = unwrap(segment.ack, c.snd_una)
-        # First: 'If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset (unless the RST bit is set)'.
+        # First: 'If SEG.ACK =< ISS or SEG.ACK > SND.NXT, send a reset', but not for a reset.
         if flags & ACK and not c.iss < ack <= c.snd_nxt:
             if not flags & RST:
                 self._transmit.refuse_ack(c, segment, now)
             return
-        # Second: 'If the ACK was acceptable, signal "error: connection reset"'.
+        # Second: a reset counts with an acceptable ACK only, and ends the connection.
         if flags & RST:
             if flags & ACK:
                 self._events.add(ResetReceived(now, c.name))

@@ -134,7 +134,7 @@ class Output(Tuned):
         if end in c.pushed:  # sent with PSH before
             flags |= PSH
         if end >= last:
-            # 3.9.1.2: PSH 'in the last buffered segment (i.e., when there is no more queued data)'.
+            # 3.9.1.2: PSH 'in the last buffered segment', when nothing more is queued (MUST-61).
             if seq < last:
                 flags |= PSH
                 c.pushed[last] = None

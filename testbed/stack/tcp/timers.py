@@ -144,7 +144,7 @@ class Timers(Tuned):
             self._give_up(c, "no answer from the peer", now)
             return
         if c.rtt.backoffs == self._config.retries_r1:
-            # RFC 9293 3.8.3 (b): R1 is reached, 'pass negative advice to the IP layer'.
+            # RFC 9293 3.8.3 (b): R1 is reached, 'pass negative advice [...] to the IP layer'.
             self._lower.path_failing(c.path, now)
         self._pathmtu.timed_out(c, now)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from testbed.stack.tcp.reasons import Reason
 
-__all__ = ["NOTHING_NEW", "AckOutcome", "Fired", "Resend"]
+__all__ = ["AckOutcome", "Fired", "Resend"]
 
 
 class Fired(Enum):
@@ -40,6 +40,3 @@ class AckOutcome(NamedTuple):
     duplicate: bool
     dsack: tuple[int, int] | None
     spurious: Reason | None
-
-
-NOTHING_NEW = AckOutcome(0, 0, duplicate=False, dsack=None, spurious=None)

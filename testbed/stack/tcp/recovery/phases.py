@@ -162,7 +162,7 @@ class Phases:
         self._reduced_at = now
         self._partial_acks = 0
         self._force = True
-        # "FlightSize ... MUST NOT include" what limited transmit sent (RFC 5681 3.2 step 2).
+        # What limited transmit sent does not count in FlightSize (RFC 5681 3.2 step 2).
         congestion.on_congestion(self.flight - self._limited, now)
         self._limited = 0
         self._tlp.reset()

@@ -47,7 +47,7 @@ class SackLoss:
                 above = True
             else:
                 above = False
-                # "Returns true when either DupThresh discontiguous SACKed sequences have arrived
+                # "returns true when either DupThresh discontiguous SACKed sequences have arrived
                 # above 'SeqNum' or more than (DupThresh - 1) * SMSS bytes ... have been SACKed."
                 if stretches >= self._threshold or sacked > enough:
                     return self._below(board, at)
