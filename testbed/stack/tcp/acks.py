@@ -59,6 +59,8 @@ class Acks(Tuned):
         moved = ack >= una and self.update_window(c, segment, seq, ack, now)
         if c.probing:
             self._settle_probe(c, ack, now)
+        elif c.due and Timer.PERSIST in c.due:
+            c.persist_from = now  # a probe without data was answered
         if c.mtu_search is not None:
             self._pathmtu.heard(c, ack, now)
         blocks = self._blocks(c, segment)

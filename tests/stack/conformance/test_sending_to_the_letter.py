@@ -162,6 +162,17 @@ def test_probes_go_on_as_long_as_they_are_acknowledged():
     assert s.stack.tcp.connections
 
 
+def test_probes_without_data_go_on_as_well():
+    """As Linux sends them, numbered SND.UNA-1."""
+    s = opened(rfc(persist_data=False), win=0)
+    s.socket.send(bytes(3000))
+    for wait in (1, 2, 4, 8, 16, 32, *(60,) * 30):
+        s.out(". 0:0(0) ack 1", after=wait)
+        s.into(". 1:1(0) ack 1 win 0")
+    s.into(". 1:1(0) ack 1 win 1000", after=1)
+    s.out(". 1:1001(1000) ack 1")
+
+
 def test_probes_that_nobody_answers_end_by_r2():
     s = opened(win=0)
     s.socket.send(bytes(3000))
