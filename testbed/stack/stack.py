@@ -84,6 +84,10 @@ class Stack:
         self._set_forwarding()
         self.discovery = core.variants.of(Discovery)(core, self.ip, self.icmp)
         self.pmtu: PathMtuCache = self._egress.pmtu
+        self.takers: dict[tuple[str, bytes], Callable[[bytes, Instant], None]] = {}
+        """Who takes the frames of other protocols, by interface and Ethertype."""
+        self.carriers: dict[str, Callable[[bytes, Instant], None]] = {}
+        """Who carries an interface's packets in frames of another one (PPPoE), by its name."""
         self._egress.too_large = self._too_large
 
     # Interfaces, addresses, routes
@@ -274,6 +278,8 @@ class Stack:
         elif kind == _VLAN and len(frame) >= 18 and not frame[15] and not frame[14] & 15:
             # VLAN 0: the tag carries a priority only (IEEE 802.1Q 6.9.1), the frame is untagged.
             self.receive(frame[:12] + frame[16:], now, link.name)
+        elif (taker := self.takers.get((link.name, kind))) is not None:
+            taker(frame, now)
         else:
             self.core.count("frames of other protocols")
 
@@ -285,10 +291,15 @@ class Stack:
         """When handle_timeout() must be called next, or None."""
         return self.alarms.next_deadline()
 
-    def poll_transmit(self, now: Instant) -> Outgoing | None:  # noqa: ARG002
+    def poll_transmit(self, now: Instant) -> Outgoing | None:
         """The next frame to send, or None."""
         output = self.core.output
-        return output.popleft() if output else None
+        while output:
+            out = output.popleft()
+            if not self.carriers or (carrier := self.carriers.get(out.interface)) is None:
+                return out
+            carrier(out.frame, now)
+        return None
 
     # What happened
 

@@ -2,6 +2,8 @@
 
 from ipaddress import IPv4Address
 
+from pair import Pair
+
 from testbed.bench.telling import told_at_the_end, told_of
 from testbed.link import Drop, Nth
 from testbed.stack.events import Event, Note
@@ -9,7 +11,6 @@ from testbed.stack.tcp.notices import ProbeSent, ResetReceived, SegmentDropped
 from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.recovery.events import RecoveryEntered, RetransmissionTimeout
 from testbed.timing import Instant, seconds
-from tests.helpers.pair import Pair
 
 NOW = Instant(5)
 NAME = "10.0.0.1:50000-10.0.0.2:80"

@@ -3,6 +3,7 @@ from ipaddress import IPv4Address
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pair import Pair
 from scapy.layers.inet import IP, defragment
 
 from testbed.capture import match
@@ -13,7 +14,6 @@ from testbed.timing import Instant, milliseconds, seconds
 from testbed.wire import EthFrame, MacAddr
 from testbed.wire.fragment import fragment
 from testbed.wire.ipv4 import IPv4Packet
-from tests.helpers.pair import Pair
 
 A, B = MacAddr("02:00:00:00:00:0a"), MacAddr("02:00:00:00:00:0b")
 NOW = Instant(0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import IPv4Interface, IPv4Network
 
+from testbed.errors import PlanError
 from testbed.stack.services.ppp_link import PppLink
 from testbed.stack.stack import Stack
 from testbed.timing import Instant
@@ -14,8 +16,9 @@ __all__ = ["PppInterface"]
 class PppInterface:
     """Gives ``stack`` an interface ``name`` that has the link's addresses while IPCP is open.
 
-    Whoever drains the stack hands what leaves by this interface to ``outgoing``. With
-    ``default_route`` all that has no better route goes to the peer.
+    Packets that leave by it go over the link. With ``default_route`` all that has no better route
+    goes to the peer. An interface of that name that an earlier link has left is used again. Where
+    another interface has the link's own address, this one stays without.
     """
 
     __slots__ = ("_address", "_default", "_peer", "link", "name", "stack")
@@ -29,15 +32,15 @@ class PppInterface:
         self._default = default_route
         self._address: IPv4Interface | None = None
         self._peer: IPv4Network | None = None
-        stack.add_interface(name, mtu=link.config.mru)
+        try:
+            stack.interface(name)
+        except PlanError:
+            stack.add_interface(name, mtu=link.config.mru)
+        stack.carriers[name] = link.send_ip
         stack.set_link(name, up=False, now=now)
         link.on_ip = self._incoming
         link.on_up = self._up
         link.on_down = self._down
-
-    def outgoing(self, packet: bytes, now: Instant) -> None:
-        """Send a packet that left the stack by this interface."""
-        self.link.send_ip(packet, now)
 
     def _incoming(self, packet: bytes, now: Instant) -> None:
         self.stack.receive(packet, now, self.name)
@@ -48,7 +51,8 @@ class PppInterface:
         self._peer = IPv4Network((ipcp.remote, 32))
         self.stack.set_mtu(self.name, self.link.mtu, now)
         self.stack.set_link(self.name, up=True, now=now)
-        self.stack.add_address(self.name, self._address, now, probe=False)
+        with suppress(PlanError):
+            self.stack.add_address(self.name, self._address, now, probe=False)
         for network in self._routed(self._peer):
             self.stack.add_route(network, interface=self.name, now=now)
 
