@@ -91,6 +91,7 @@ class Handshake(Tuned):
     def resend_syn(self, c: Tcb, now: Instant) -> None:
         """Send the SYN or SYN+ACK again."""
         c.syn_resent = True
+        c.syns_resent = (*c.syns_resent, now)
         self._events.add(SegmentResent(now, c.name, c.iss, 1, Reason.SYN))
         self._transmit.syn(c, now)
 

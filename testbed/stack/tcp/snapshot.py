@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from testbed.stack.tcp.reasons import Retransmission
+from testbed.stack.tcp.reasons import Reason, Retransmission
 from testbed.stack.tcp.states import State
-from testbed.stack.tcp.tcb import MODULUS, Tcb
+from testbed.stack.tcp.tcb import MODULUS, Tcb, Timer
 from testbed.timing import Duration
 
 __all__ = ["TcpSnapshot", "picture"]
@@ -53,6 +54,7 @@ class TcpSnapshot:
     keepalives: int
     persists: int
     retransmissions: tuple[Retransmission, ...]
+    """The latest ones, and the SYNs; ``retransmission_count`` is of all."""
     retransmission_count: int
     segments_in: int
     segments_out: int
@@ -79,7 +81,7 @@ def picture(c: Tcb, free: int) -> TcpSnapshot:
         rcv_free=free,
         cwnd=recovery.congestion.cwnd if recovery else 0,
         ssthresh=recovery.congestion.ssthresh if recovery else 0,
-        rto=c.rtt.rto,
+        rto=_rto(c),
         srtt=c.rtt.srtt,
         rttvar=c.rtt.rttvar,
         flight=recovery.flight if recovery else c.snd_nxt - c.snd_una,
@@ -97,11 +99,27 @@ def picture(c: Tcb, free: int) -> TcpSnapshot:
         out_of_order=c.receiving.out_of_order_bytes,
         keepalives=c.keepalives,
         persists=c.persists,
-        retransmissions=tuple(recovery.history) if recovery else (),
-        retransmission_count=recovery.retransmissions if recovery else 0,
+        retransmissions=tuple(_resent(c)),
+        retransmission_count=len(c.syns_resent) + (recovery.retransmissions if recovery else 0),
         segments_in=c.segments_in,
         segments_out=c.segments_out,
         bytes_in=c.bytes_in,
         bytes_out=c.bytes_out,
         error=c.error.errno_name if c.error else None,
     )
+
+
+def _resent(c: Tcb) -> Iterator[Retransmission]:
+    syn = c.iss % MODULUS
+    for at in c.syns_resent:
+        yield Retransmission(at, syn, (syn + 1) % MODULUS, Reason.SYN)
+    for each in c.recovery.history if c.mss else ():
+        yield replace(each, seq=each.seq % MODULUS, end=each.end % MODULUS)
+
+
+def _rto(c: Tcb) -> Duration:
+    """The timer as it now runs: that of a SYN has its own back-off."""
+    if Timer.SYN not in c.due:
+        return c.rtt.rto
+    sent = c.syns_resent[-1] if c.syns_resent else c.syn_sent_at
+    return Duration(c.due[Timer.SYN] - sent)

@@ -130,6 +130,7 @@ class Tcb:
         "syn_resent",
         "syn_sent_at",
         "syns",
+        "syns_resent",
         "timeouts",
         "told_mss",
         "ts_offset",
@@ -226,6 +227,7 @@ class Tcb:
         self.armed: Instant | None = None
         self.syns = 0  # SYNs or SYN+ACKs sent by the timer
         self.syn_resent = False
+        self.syns_resent: tuple[Instant, ...] = ()
         self.syn_sent_at = now
         self.sent_at = now
         self.heard_at = now
