@@ -210,7 +210,7 @@ HOLE = Defect("black hole", "PM-06", "ICMP filtered on the way", {Forwarder: Say
 
 
 @pytest.mark.parametrize(
-    ("narrow", "within"), [(1492, 10), (1400, 10), (1280, 10), (1000, 20), (576, 20)]
+    ("narrow", "within"), [(1492, 20), (1400, 20), (1280, 20), (1000, 40), (576, 40)]
 )
 def test_tcp_gets_through_a_black_hole_by_probing(narrow, within):
     net = Chain(1500, narrow, 1500, defects=(HOLE,))

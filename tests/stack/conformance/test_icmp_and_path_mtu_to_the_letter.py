@@ -169,7 +169,8 @@ def test_a_black_hole_is_found_by_smaller_segments():
     s.out("P. 1:1461(1460) ack 1")
     s.out("P. 1:1461(1460) ack 1", after=1)
     s.out("P. 1:1461(1460) ack 1", after=2)
-    s.out(". 1:1161(1160) ack 1", after=4)
+    s.out("P. 1:1461(1460) ack 1", after=4)
+    s.out(". 1:1161(1160) ack 1", after=8)
 
 
 def test_without_discovery_packets_may_be_fragmented():

@@ -82,11 +82,12 @@ def test_timeouts_of_full_segments_shrink_them_to_the_base_size():
     c = wire.connect()
     c.send(bytes(3000), wire.now)
     wire.take()
-    heard = wire.run(7500)
+    heard = wire.run(15_500)
     assert [(each.at, each.size) for each in heard] == [
         (1000, 1460),
         (3000, 1460),
-        (7000, 1160),  # the third timeout in a row: 1200 bytes with headers, and no other
+        (7000, 1460),
+        (15_000, 1160),  # the fourth timeout in a row: 1200 bytes with headers, and no other
     ]
     assert c.snapshot().mss == 1160
 
