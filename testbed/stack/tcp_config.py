@@ -91,6 +91,10 @@ class TcpConfig:
     """RFC 8985 7 tail loss probes, where SACK was agreed."""
     tlp_max_ack_delay: Duration = milliseconds(200)
     """RFC 8985 7.2 TLP.max_ack_delay."""
+    tlp_unmeasured: Duration = seconds(1)
+    """RFC 8985 7.2: until a probe where there is no SRTT yet."""
+    min_rtt_window: Duration = seconds(300)
+    """RFC 8985 6.2 step 1 wants a windowed minimum RTT and leaves its length open: Linux's."""
     tlp_margin: Duration = seconds(0)
     """Added to twice the SRTT before a probe where more than one segment is out: RFC 8985 7.2 has
     none, Linux two ticks of its clock, for hosts that are later than their link."""
@@ -100,6 +104,10 @@ class TcpConfig:
     # Congestion control
     congestion_control: str = "cubic"
     """``reno`` (RFC 5681 without RFC 6582), ``newreno`` (RFC 6582), ``cubic`` (RFC 9438)."""
+    cubic_c: float = 0.4
+    """RFC 9438 5: 'C SHOULD be set to 0.4', segments per second cubed."""
+    cubic_beta: float = 0.7
+    """RFC 9438 4.6: 'The parameter beta_cubic SHOULD be set to 0.7'."""
     initial_window_segments: int = 10
     """RFC 6928 2: 10 segments, 14600 bytes at most (or two segments)."""
     small_window_after_syns: int = 2
@@ -174,12 +182,16 @@ class TcpConfig:
     challenge_acks: bool = True
     """RFC 5961 3 to 5; off: SYN and RST in the window reset, as RFC 793 had it."""
     challenge_ack_limit: int = 10
-    """Challenge ACKs in 5 seconds and one stack (RFC 5961 7: 'no more than 10')."""
+    """Challenge ACKs in ``challenge_ack_span`` and one stack."""
+    challenge_ack_span: Duration = seconds(5)
+    """RFC 5961 7: 'in any 5 second window, no more than 10 challenge ACKs should be sent'."""
     invalid_ack_interval: Duration = seconds(0)
     """ACKs for what is not acceptable and has no data, and challenge ACKs, are that far apart at
     least on one connection (Linux's ``tcp_invalid_ratelimit``); 0: RFC 9293's, no limit."""
     paws: bool = True
     """RFC 7323 5."""
+    paws_expiry: Duration = seconds(24 * 24 * 3600)
+    """RFC 7323 5.5: TS.Recent counts no more on a connection that was idle for 24 days."""
     timestamps_required: bool = True
     """Drop segments without the timestamp that was agreed on (RFC 7323 3.2 SHOULD)."""
     max_connections: int = 1 << 20

@@ -9,16 +9,12 @@ from testbed.stack.tcp.notices import ChallengeAck, SegmentDropped
 from testbed.stack.tcp.tcb import MODULUS, Tcb
 from testbed.stack.tcp.transmit import Transmitter
 from testbed.stack.tcp.tuned import Tuned
-from testbed.timing import Instant, seconds
+from testbed.timing import Instant
 from testbed.wire.tcp_options import Timestamps
 
 __all__ = ["Guard"]
 
 _HALF: Final = 1 << 31
-_CHALLENGE_SPAN: Final = seconds(5)
-"""RFC 5961 7: 'in any 5 second window, no more than 10 challenge ACKs should be sent'."""
-_STALE: Final = seconds(24 * 24 * 3600)
-"""RFC 7323 5.5: TS.Recent of a connection idle for more than 24 days is invalid."""
 
 
 class Guard(Tuned):
@@ -48,12 +44,13 @@ class Guard(Tuned):
         """PAWS (RFC 7323 5.3 R1): 'SEG.TSval < TS.Recent, TS.Recent is valid'."""
         if not self._config.paws or (stamp.value - c.ts_recent) % MODULUS < _HALF:
             return False
-        return now - c.ts_recent_at <= _STALE
+        return now - c.ts_recent_at <= self._config.paws_expiry
 
     def note_timestamp(self, c: Tcb, stamp: Timestamps, seq: int, now: Instant) -> None:
         """RFC 7323 4.3 (2): 'SEG.TSval >= TS.Recent and SEG.SEQ <= Last.ACK.sent'."""
         value = stamp.value
-        newer = (value - c.ts_recent) % MODULUS < _HALF or now - c.ts_recent_at > _STALE
+        expired = now - c.ts_recent_at > self._config.paws_expiry
+        newer = (value - c.ts_recent) % MODULUS < _HALF or expired
         if newer and seq <= c.last_ack_sent:
             c.ts_recent = value
             c.ts_recent_at = now
@@ -70,7 +67,7 @@ class Guard(Tuned):
         """Ask the peer by an ACK whether it meant that, within the limit of RFC 5961 7."""
         if self.too_soon(c, now):
             return
-        if self._span_from is None or now - self._span_from >= _CHALLENGE_SPAN:
+        if self._span_from is None or now - self._span_from >= self._config.challenge_ack_span:
             self._span_from = now
             self._challenges = 0
         if self._challenges >= self._config.challenge_ack_limit:

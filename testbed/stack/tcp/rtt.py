@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from testbed.stack.tcp_config import TcpConfig
-from testbed.timing import Duration, Instant, seconds
+from testbed.timing import Duration, Instant
 
 __all__ = ["RttEstimator"]
-
-_MIN_RTT_WINDOW = seconds(300)
-"""RFC 8985 6.2 step 1 wants a windowed minimum and leaves its length open; Linux takes 300 s."""
 
 
 class RttEstimator:
@@ -64,13 +61,13 @@ class RttEstimator:
 
     def note_min(self, rtt: Duration, now: Instant) -> None:
         """Take in a measurement for ``min_rtt`` alone."""
-        minima = self._minima
-        if minima and rtt > minima[-1][1] and now - minima[-1][0] < _MIN_RTT_WINDOW // 64:
+        minima, window = self._minima, self._config.min_rtt_window
+        if minima and rtt > minima[-1][1] and now - minima[-1][0] < window // 64:
             return  # its time in the window would be much the same as its predecessor's
         while minima and minima[-1][1] >= rtt:
             minima.pop()
         minima.append((now, rtt))
-        while now - minima[0][0] > _MIN_RTT_WINDOW:
+        while now - minima[0][0] > window:
             del minima[0]
 
     def back_off(self) -> None:

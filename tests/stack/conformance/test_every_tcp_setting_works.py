@@ -327,7 +327,16 @@ TABLE: dict[str, tuple[object, Callable[[dict[str, object]], Trace]]] = {
     "max_connections": (2, many),
     "ephemeral": ((5000, 5001), many),
 }
-ELSEWHERE = {"retries_r1": "test_tcp_timers", "tlp_margin": "test_tail_loss_probe"}
+ELSEWHERE = {
+    "retries_r1": "test_tcp_timers",
+    "tlp_margin": "test_tail_loss_probe",
+    "challenge_ack_span": "test_settings_of_the_parts",
+    "paws_expiry": "test_settings_of_the_parts",
+    "min_rtt_window": "test_settings_of_the_parts",
+    "tlp_unmeasured": "test_settings_of_the_parts",
+    "cubic_c": "test_settings_of_the_parts",
+    "cubic_beta": "test_settings_of_the_parts",
+}
 """What shows outside the segments of one connection is tested there."""
 
 

@@ -8,12 +8,6 @@ from testbed.timing import Duration, Instant
 
 __all__ = ["Cubic"]
 
-_C = 0.4
-"""RFC 9438 5: 'C SHOULD be set to 0.4' segments per second cubed."""
-_BETA = 0.7
-"""RFC 9438 4.6: 'The parameter beta_cubic SHOULD be set to 0.7'."""
-_ALPHA = 3 * (1 - _BETA) / (1 + _BETA)
-"""RFC 9438 4.3: what gives the Reno-friendly window the throughput of Reno."""
 _NS = 1e-9
 
 
@@ -21,6 +15,9 @@ class Cubic(Window):
     """The window grows as a cubic function of the time since the last loss."""
 
     __slots__ = (
+        "_alpha",
+        "_beta",
+        "_c",
         "_epoch",
         "_fraction",
         "_k",
@@ -36,6 +33,10 @@ class Cubic(Window):
 
     def __init__(self, config: TcpConfig, smss: int) -> None:
         super().__init__(config, smss)
+        self._c = config.cubic_c
+        self._beta = beta = config.cubic_beta
+        # RFC 9438 4.3: what gives the Reno-friendly window the throughput of Reno.
+        self._alpha = 3 * (1 - beta) / (1 + beta)
         self._epoch: int | None = None  # when this stage of congestion avoidance began
         self._k = 0.0
         self._w_max = 0.0
@@ -87,19 +88,19 @@ class Cubic(Window):
             # "is set to the cwnd size at the beginning of the current congestion avoidance stage".
             self._w_max = cwnd
             self._timed_out = False
-        self._k = ((self._w_max - cwnd) / _C) ** (1 / 3)
+        self._k = ((self._w_max - cwnd) / self._c) ** (1 / 3)
 
     def w_cubic(self, elapsed: float) -> float:
         """Figure 1: the window in segments, ``elapsed`` seconds into the stage."""
-        return _C * (elapsed - self._k) ** 3 + self._w_max
+        return self._c * (elapsed - self._k) ** 3 + self._w_max
 
     def alpha(self) -> float:
         """4.3: alpha_cubic, and 1 once W_est has come to where cwnd was before the loss."""
-        return 1.0 if self._w_est >= self._prior else _ALPHA
+        return 1.0 if self._w_est >= self._prior else self._alpha
 
     def reduced(self, flight: int) -> int:
         """4.6: ``ssthresh = flight_size * beta_cubic``, two segments at least."""
-        return max(int(flight * _BETA), 2 * self.smss)
+        return max(int(flight * self._beta), 2 * self.smss)
 
     def on_congestion(self, flight: int, now: Instant) -> None:
         """4.6, 4.7."""
@@ -131,6 +132,6 @@ class Cubic(Window):
         cwnd = self.cwnd / self.smss
         self._saved_cubic = (self._w_max, self._k, self._epoch, self._w_est, self._prior)
         # 4.7 fast convergence: a flow whose window was on its way down gives way to newcomers.
-        self._w_max = cwnd * (1 + _BETA) / 2 if cwnd < self._w_max else cwnd
+        self._w_max = cwnd * (1 + self._beta) / 2 if cwnd < self._w_max else cwnd
         self._prior = cwnd
         self._epoch = None

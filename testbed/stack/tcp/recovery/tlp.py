@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from testbed.stack.tcp.rtt import RttEstimator
 from testbed.stack.tcp_config import TcpConfig
-from testbed.timing import Duration, Instant, seconds
+from testbed.timing import Duration, Instant
 
 __all__ = ["TailLossProbe"]
-
-_UNMEASURED = seconds(1)
-"""RFC 8985 7.2: PTO without an SRTT."""
 
 
 class TailLossProbe:
@@ -53,7 +50,7 @@ class TailLossProbe:
             return None
         srtt = self._rtt.srtt
         if srtt is None:
-            return Instant(self.armed_at + _UNMEASURED)
+            return Instant(self.armed_at + self._config.tlp_unmeasured)
         return Instant(self.armed_at + self.interval(srtt))
 
     def interval(self, srtt: Duration) -> int:
