@@ -18,6 +18,7 @@ serve`` lets another process drive it; ``testbed.hosts.StackHost`` keeps it goin
 from testbed.stack.config import (
     ArpConfig,
     IcmpConfig,
+    IgmpConfig,
     IpConfig,
     OverlapPolicy,
     PmtuConfig,
@@ -37,6 +38,7 @@ __all__ = [
     "ArpConfig",
     "Defect",
     "IcmpConfig",
+    "IgmpConfig",
     "IpConfig",
     "Outgoing",
     "OverlapPolicy",

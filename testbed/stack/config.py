@@ -20,6 +20,7 @@ from testbed.timing import Duration, seconds
 __all__ = [
     "ArpConfig",
     "IcmpConfig",
+    "IgmpConfig",
     "IpConfig",
     "OverlapPolicy",
     "PmtuConfig",
@@ -100,6 +101,9 @@ class IpConfig:
     """Forward broadcasts directed at an attached subnet (RFC 2644: off)."""
     source_route: bool = False
     """Forward packets with a source route (RFC 7126: off)."""
+    gateway_avoided: Duration = seconds(60)
+    """How long a gateway that a transport has doubts about (RFC 1122 3.3.1.4) is passed over, where
+    there is another."""
     reassembly_timeout: Duration = seconds(60)
     """RFC 1122 3.3.2: a fixed value of 60 to 120 s, from the first fragment that came."""
     reassembly_bytes: int = 4 << 20
@@ -174,6 +178,16 @@ class PmtuConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class IgmpConfig:
+    """Multicast membership, the host's side of IGMPv2 (RFC 2236)."""
+
+    unsolicited_interval: Duration = seconds(10)
+    """RFC 2236 8.10: within which the report of a group just joined is said again."""
+    v1_router_present: Duration = seconds(400)
+    """RFC 2236 8.11: how long after its query a version 1 router is taken to be there."""
+
+
+@dataclass(frozen=True, slots=True)
 class UdpConfig:
     """UDP."""
 
@@ -193,6 +207,7 @@ class StackConfig:
     ip: IpConfig = field(default_factory=IpConfig)
     icmp: IcmpConfig = field(default_factory=IcmpConfig)
     pmtu: PmtuConfig = field(default_factory=PmtuConfig)
+    igmp: IgmpConfig = field(default_factory=IgmpConfig)
     udp: UdpConfig = field(default_factory=UdpConfig)
     tcp: TcpConfig = field(default_factory=TcpConfig)
     defects: tuple[Defect, ...] = ()

@@ -20,7 +20,7 @@ from testbed.stack.reassembly import Reassembler
 from testbed.stack.routes import Routes
 from testbed.stack.transit import BadOption, source_route
 from testbed.stack.variants import Variants
-from testbed.timing import Instant, after, seconds
+from testbed.timing import Instant, after
 from testbed.wire.addresses import MacAddr
 from testbed.wire.icmp_message import IcmpType
 from testbed.wire.icmpv4 import TimeExceededCode, UnreachableCode
@@ -32,9 +32,6 @@ _LONG_AGO: Final = Instant(0)
 
 _FROM_NOWHERE: Final = frozenset({IpProtocol.UDP, IpProtocol.IGMP, IpProtocol.ICMP})
 """What hosts without an address yet send: DHCP, memberships, router solicitations."""
-
-_AVOIDED_FOR: Final = seconds(60)
-"""How long a gateway that a transport has doubts about is passed over, where there is another."""
 
 
 @dataclass(slots=True)
@@ -193,7 +190,7 @@ class IpLayer:
             return
         way.interface.neighbours.suspect(way.next_hop, now)
         if way.next_hop != path.destination:
-            until = after(now, _AVOIDED_FOR)
+            until = after(now, self.config.ip.gateway_avoided)
             self.routes.avoid(way.next_hop, until)
             self.alarms.set(("avoided", way.next_hop), until, lambda _: self._trust(way.next_hop))
 

@@ -42,6 +42,7 @@ class Memberships:
                 events=self._core.events,
                 source=lambda: link.addresses[0].ip if link.addresses else _UNKNOWN,
                 send=lambda packet, now: self._send(packet, link, now),
+                config=self._core.config.igmp,
             )
         return member
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from testbed.errors import WireError
 from testbed.stack.alarms import Alarms
+from testbed.stack.config import IgmpConfig
 from testbed.stack.entropy import Entropy
 from testbed.stack.events import EventLog, PacketDropped
 from testbed.timing import Duration, Instant, after, seconds
@@ -23,12 +24,7 @@ ALL_SYSTEMS: Final = IPv4Address("224.0.0.1")
 ALL_ROUTERS: Final = IPv4Address("224.0.0.2")
 """Where leaves go."""
 
-_UNSOLICITED: Final = seconds(10)
-"""RFC 2236 8.10: within which a first report is said again."""
-
-_V1_PRESENT: Final = seconds(400)
-"""RFC 2236 8.11: how long after its query a version 1 router is taken to be there."""
-
+_CONFIG: Final = IgmpConfig()
 _V1_RESPONSE: Final = seconds(10)
 """RFC 2236 4: what the field of 0 in a version 1 query means."""
 
@@ -73,6 +69,7 @@ class GroupMembership:
 
     __slots__ = (
         "_alarms",
+        "_config",
         "_entropy",
         "_events",
         "_groups",
@@ -91,8 +88,10 @@ class GroupMembership:
         events: EventLog,
         source: Callable[[], IPv4Address],
         send: Callable[[IPv4Packet, Instant], None],
+        config: IgmpConfig = _CONFIG,
     ) -> None:
         self.interface = interface
+        self._config = config
         self._alarms = alarms
         self._entropy = entropy
         self._events = events
@@ -174,7 +173,7 @@ class GroupMembership:
 
     def _queried(self, message: IgmpMessage, now: Instant) -> None:
         if message.max_response == 0:
-            self._v1 = after(now, _V1_PRESENT)
+            self._v1 = after(now, self._config.v1_router_present)
             within = _V1_RESPONSE
         else:
             within = seconds(message.max_response / 10)
@@ -186,12 +185,14 @@ class GroupMembership:
             self._handle(held, _Event.QUERY, now, within)
 
     def _handle(
-        self, held: _Group, event: _Event, now: Instant, within: Duration = _UNSOLICITED
+        self, held: _Group, event: _Event, now: Instant, within: Duration | None = None
     ) -> None:
         """One step of the state table."""
         entry = _TABLE.get((held.state, event))
         if entry is None:
             return
+        if within is None:
+            within = self._config.unsolicited_interval
         actions, held.state = entry
         for action in actions:
             action(self, held, now, within)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
 from testbed.errors import WireError
 from testbed.stack.alarms import Alarms
+from testbed.stack.config import IgmpConfig, StackConfig
 from testbed.stack.entropy import Entropy
 from testbed.stack.events import EventLog, PacketDropped
 from testbed.stack.multicast import ALL_ROUTERS, ALL_SYSTEMS, GroupMembership, MemberState
-from testbed.timing import Instant, seconds
+from testbed.stack.stack import Stack
+from testbed.timing import Instant, milliseconds, seconds
 from testbed.wire import IPv4Packet
 from testbed.wire.igmp import IgmpMessage, IgmpType
 
@@ -20,7 +22,7 @@ GROUP, SECOND = IPv4Address("239.1.2.3"), IPv4Address("239.9.9.9")
 
 
 class Rig:
-    def __init__(self) -> None:
+    def __init__(self, config: IgmpConfig | None = None) -> None:
         self.now = Instant(0)
         self.alarms = Alarms()
         self.events = EventLog(100)
@@ -32,6 +34,7 @@ class Rig:
             events=self.events,
             source=lambda: ME,
             send=self.take,
+            config=config or IgmpConfig(),
         )
 
     def take(self, packet: IPv4Packet, now: Instant) -> None:
@@ -224,3 +227,27 @@ def test_who_reports_again_after_another_is_the_last_once_more(rig):
     rig.run(20)
     rig.member.leave(GROUP, rig.now)
     assert rig.said() == [REPORT, REPORT, (IgmpType.LEAVE, ALL_ROUTERS)]
+
+
+@pytest.mark.parametrize("config", [IgmpConfig(), IgmpConfig(seconds(2), seconds(50))])
+def test_the_times_of_rfc_2236_are_settings(config: IgmpConfig):
+    rig = Rig(config)
+    rig.member.join(GROUP, rig.now)
+    rig.run(config.unsolicited_interval / 1e9)
+    assert rig.said() == [REPORT, REPORT]
+    rig.hear(IgmpMessage.query(max_response=0))
+    present = Instant(rig.now + config.v1_router_present)
+    assert rig.member.v1_router_present(Instant(present - 1))
+    assert not rig.member.v1_router_present(present)
+
+
+def test_a_stack_goes_by_its_own_settings_of_groups():
+    said = []
+    for span in (seconds(10), milliseconds(1)):
+        stack = Stack(StackConfig.of(igmp={"unsolicited_interval": span}), seed=1)
+        stack.add_interface("tun0")
+        stack.add_address("tun0", IPv4Interface("10.0.0.1/24"), Instant(0))
+        stack.groups.join(GROUP, "tun0", Instant(0))
+        stack.handle_timeout(Instant(milliseconds(1)))
+        said.append(len(stack.core.output))
+    assert said == [1, 2]
