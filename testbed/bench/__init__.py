@@ -1,0 +1,1 @@
+"""A plan's bench: its topology on real gear, its hosts, captures, faults and expectations."""

@@ -1,0 +1,1 @@
+"""Labs: what turns an inventory into running gear."""

@@ -93,6 +93,17 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         help="prove the cabling before the first plan (default: on)",
     )
+    _add_choices(group)
+    parser.addini("bench", "the bench file to run the plans on, from the ini file", default="")
+    parser.addini("bench_capture", "always, failed or never", default="always")
+    parser.addini("bench_artifacts", "where reports and captures go", default="")
+    parser.addini("bench_keep_config", "leave plans' changes in place", type="bool", default=False)
+    parser.addini("bench_prove", "prove the cabling first", type="bool", default=True)
+    parser.addini("bench_slow", "run plans that are marked slow", type="bool", default=False)
+
+
+def _add_choices(group: pytest.OptionGroup) -> None:
+    """What is run, and on what."""
     group.addoption(
         "--bench-drill",
         action="store_true",
@@ -124,9 +135,3 @@ def add_options(parser: pytest.Parser) -> None:
         default=False,
         help="put a good Python stack in the place of every kernel host",
     )
-    parser.addini("bench", "the bench file to run the plans on, from the ini file", default="")
-    parser.addini("bench_capture", "always, failed or never", default="always")
-    parser.addini("bench_artifacts", "where reports and captures go", default="")
-    parser.addini("bench_keep_config", "leave plans' changes in place", type="bool", default=False)
-    parser.addini("bench_prove", "prove the cabling first", type="bool", default=True)
-    parser.addini("bench_slow", "run plans that are marked slow", type="bool", default=False)
