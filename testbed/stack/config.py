@@ -164,8 +164,10 @@ class PmtuConfig:
     ``always`` (RFC 4821 7)."""
     base: int = 1200
     """RFC 8899 5.1.2 BASE_PLPMTU: where a search starts once the path looks like a black hole."""
-    least: int = 68
-    """RFC 8899 5.1.2 MIN_PLPMTU for IPv4."""
+    least: int = 508
+    """RFC 8899 5.1.2 MIN_PLPMTU, in place of its 68 for IPv4 the least that links still carry (RFC
+    1191 7.1): with 68, every long outage and every very lossy path would end in segments of 28
+    bytes."""
     max_probes: int = 3
     """RFC 8899 5.1.2: probes of one size lost before it counts as too large."""
     probe_timer: Duration = seconds(15)

@@ -12,7 +12,7 @@ from testbed.stack.config import PmtuConfig
 from testbed.stack.search import MtuSearch, SearchState
 from testbed.timing import Instant, after, seconds
 
-ALWAYS = PmtuConfig(probing="always")
+ALWAYS = PmtuConfig(probing="always", least=68)
 T0 = Instant(0)
 
 
@@ -103,7 +103,7 @@ def test_a_probe_that_nobody_answers_is_lost_when_its_timer_runs_out():
 
 
 def test_a_black_hole_falls_back_to_the_base_and_climbs_again():
-    search = MtuSearch(PmtuConfig(), 1500, T0)
+    search = MtuSearch(PmtuConfig(least=68), 1500, T0)
     assert (search.state, search.plpmtu) == (SearchState.DISABLED, 1500)
     assert search.probe_size(T0) is None
     search.black_hole(T0)
@@ -123,7 +123,7 @@ def test_a_black_hole_falls_back_to_the_base_and_climbs_again():
 
 
 def test_an_outage_taken_for_a_black_hole_loses_no_probe():
-    search = MtuSearch(PmtuConfig(), 1500, T0)
+    search = MtuSearch(PmtuConfig(least=68), 1500, T0)
     search.black_hole(T0)
     assert drive(search, 1500, T0) <= 8
     assert search.plpmtu == 1500
@@ -195,7 +195,7 @@ def test_after_a_frag_needed_nothing_larger_is_tried_for_a_while():
 
 
 def test_after_a_black_hole_it_climbs_from_below():
-    search = MtuSearch(PmtuConfig(), 1500, T0)
+    search = MtuSearch(PmtuConfig(least=68), 1500, T0)
     search.black_hole(T0)
     search.probe_acked(1200, T0)
     assert search.probe_size(T0) == 1400
@@ -295,6 +295,6 @@ def test_acks_of_smaller_packets_confirm_nothing():
     search = MtuSearch(ALWAYS, 1500, T0)
     search.probe_acked(1199, T0)
     assert search.state is SearchState.BASE
-    idle = MtuSearch(PmtuConfig(), 1500, T0)
+    idle = MtuSearch(PmtuConfig(least=68), 1500, T0)
     idle.probe_acked(1500, T0)
     assert idle.state is SearchState.DISABLED
