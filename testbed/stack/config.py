@@ -176,7 +176,7 @@ class PmtuConfig:
     """RFC 8899 5.1.1 PMTU_RAISE_TIMER."""
     black_hole_timeouts: int = 4
     """Timeouts in a row of a full segment that make the path a suspected black hole: the one after
-    R1 of RFC 9293 3.8.3, three retransmissions; three times as many for packets up to ``base``."""
+    R1 of RFC 9293 3.8.3, three retransmissions; twice as many for packets up to ``base``."""
 
 
 @dataclass(frozen=True, slots=True)

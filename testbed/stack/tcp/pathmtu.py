@@ -93,8 +93,8 @@ class PathMtu:
     def suspicious(self, c: Tcb) -> bool:
         """Whether so many timeouts of a segment that could be smaller point at the path's MTU.
 
-        Packets no larger than the base are suspected late, and only full ones: they rather tell of
-        an outage. Once a search has fallen back, the next smaller size is tried at each timeout.
+        Packets no larger than the base are suspected late: they rather tell of an outage. Once a
+        search has fallen back, the next smaller size is tried at each timeout.
         """
         limit = self._lower.config.pmtu.black_hole_timeouts
         size = min(c.sending.end - c.snd_una, c.mss) + _HEADERS
@@ -104,7 +104,7 @@ class PathMtu:
             return True
         if size > self._lower.config.pmtu.base:
             return c.timeouts >= limit
-        return size == c.mss + _HEADERS and c.timeouts >= 3 * limit
+        return c.timeouts >= 2 * limit
 
     # Probes
 
