@@ -1,0 +1,1 @@
+"""The command lines of simulated devices: what can be typed, and the terminal it is typed at."""
