@@ -133,6 +133,23 @@ class Switch(Device, Configurable, Protocol):
     def clear_mirror(self) -> None:
         """Remove the mirror session that set_mirror made."""
 
+    def set_storm_control(self, port: str, frames_per_second: int | None) -> None:
+        """Let in at most so many broadcast frames a second at ``port``; None: all of them.
+
+        Each port is counted for itself, unicast and multicast not at all. Above the ceiling the
+        excess is lost, at most one second's worth of frames may pass at once, and once the storm is
+        over everything passes again. Unsupported where the device has no such thing.
+        """
+
+    def mtu(self, port: str) -> int:
+        """The longest payload in bytes that a frame, tagged or not, may have at ``port``."""
+
+    def set_mtu(self, port: str, mtu: int) -> None:
+        """Set the longest payload of frames at ``port``: above 1500 lets jumbo frames pass.
+
+        Unsupported, with the range, where the device cannot.
+        """
+
 
 class Router(Device, Configurable, Protocol):
     """An IPv4 router."""
