@@ -18,6 +18,7 @@ from testbed.devices.values import (
     Datagram,
     FdbEntry,
     Flow,
+    NatEntry,
     PortCounters,
     Route,
     SocketInfo,
@@ -204,6 +205,39 @@ class Router(Device, Configurable, Protocol):
 
     def set_arp_timeout(self, port: str, span: Duration) -> None:
         """How long a confirmed ARP entry counts as fresh."""
+
+    def set_mss_clamp(self, port: str, on: bool) -> None:
+        """Whether SYNs that are forwarded out of ``port``, or came in by it, are clamped.
+
+        The MSS that such a SYN or SYN+ACK announces is lowered to the MTU of the path less 40
+        bytes (RFC 9293 3.7.1), and never raised. That MTU is the smaller one of the ports it came
+        in by and leaves by. Nothing is clamped by default.
+        """
+
+    def set_next_hop_tracking(self, on: bool) -> None:
+        """Whether a next hop that ARP has given up is passed over where others share its route.
+
+        Off by default. How soon that is, set_arp_timeout of its port says; one that is heard of
+        again is used again. A next hop whose port is down is passed over in any case.
+        """
+
+    def set_nat(self, outside: str | None) -> None:
+        """Translate between the port ``outside`` and all others (NAPT, RFC 3022); None: do not.
+
+        What is forwarded out of ``outside`` leaves with the port's address as its source; what
+        comes in by it and belongs to no mapping is not forwarded (RFC 4787 5). It begins without
+        mappings.
+        """
+
+    def nat_table(self) -> tuple[NatEntry, ...]:
+        """The mappings that have not run out, one row each, however many peers they have."""
+
+    def set_nat_lifetime(self, protocol: str, span: Duration) -> None:
+        """How long an idle mapping of ``tcp``, ``udp`` or ``icmp`` is kept, in whole seconds.
+
+        Of TCP it is the time of an established connection (RFC 5382 REQ-5); for mappings that are
+        made, or used, from now on.
+        """
 
     def icmp_counters(self) -> dict[str, int]:
         """The router's IP and ICMP counters, by the device's own names."""

@@ -17,6 +17,7 @@ __all__ = [
     "FdbEntry",
     "Flow",
     "Keepalive",
+    "NatEntry",
     "PortCounters",
     "Route",
     "SocketInfo",
@@ -106,6 +107,21 @@ class ArpEntry:
     mac: MacAddr
     port: str
     permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NatEntry:
+    """A mapping of a translator: ``inside`` is ``outside`` to the world (RFC 4787 2.1).
+
+    ``protocol`` is ``tcp``, ``udp`` or ``icmp``. The ports of an ICMP query are its identifiers
+    (RFC 5508 3.1).
+    """
+
+    protocol: str
+    inside: IPv4Address
+    inside_port: int
+    outside: IPv4Address
+    outside_port: int
 
 
 @dataclass(frozen=True, slots=True)
