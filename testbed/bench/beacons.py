@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from testbed.capture import ArpProbe, Beacon, BeaconKind, parse_beacon
 from testbed.errors import LinkError
-from testbed.hosts import RealLoop, Station, Subscription, Tap
+from testbed.hosts import Loop, Station, Subscription, Tap
 from testbed.timing import Duration, milliseconds
 from testbed.wire import Direction, Frame, MacAddr, VlanTag
 
@@ -120,7 +120,7 @@ BeaconPath = EthPath | UdpPath | ArpPath
 class Beacons:
     """Sends rounds of beacons over given paths and tells which did not arrive."""
 
-    def __init__(self, loop: RealLoop, nonce: bytes) -> None:
+    def __init__(self, loop: Loop, nonce: bytes) -> None:
         self._loop = loop
         self._nonce = nonce
         self._sequence = 0

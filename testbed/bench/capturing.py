@@ -9,7 +9,7 @@ from typing import Self
 from testbed.bench.beacons import BeaconPath, Beacons
 from testbed.capture import BeaconKind, Matcher, PointView, Proof, Trace, TracedFrame
 from testbed.errors import ExpectationFailed, LinkError, PlanError
-from testbed.hosts import RealLoop, Tap
+from testbed.hosts import Loop, Tap
 from testbed.timing import Duration, Instant, format_duration, seconds
 
 __all__ = ["Capture"]
@@ -40,7 +40,7 @@ class Capture:
         paths: Mapping[str, tuple[BeaconPath, ...]],
         *,
         beacons: Beacons,
-        loop: RealLoop,
+        loop: Loop,
         activity: Callable[[], int],
     ) -> None:
         self._trace = trace

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from testbed.errors import PlanError
-from testbed.hosts import RealLoop, Tap
+from testbed.hosts import Loop, Tap
 from testbed.timing import Duration, Instant
 from testbed.wire import EtherType, EthFrame, MacAddr, dissect, summary, to_bytes
 
@@ -21,7 +21,7 @@ class BenchNic:
         self,
         role: str,
         tap: Tap,
-        loop: RealLoop,
+        loop: Loop,
         *,
         management: tuple[IPv4Network, ...],
         max_rate: int | None,

@@ -12,7 +12,7 @@ from testbed.bench.topology import Kind
 from testbed.console.cli import Cli
 from testbed.devices.capabilities import Device, Host, Router, Switch
 from testbed.errors import PlanError, Unsupported
-from testbed.hosts import RealLoop, Tap
+from testbed.hosts import Loop, Tap
 
 __all__ = ["Roles"]
 
@@ -24,7 +24,7 @@ class Roles:
         self._session = session
         self.placement = placement
         self.topology = placement.topology
-        self.loop: RealLoop = session.loop
+        self.loop: Loop = session.loop
         self.injected = 0
         """How many frames this plan has sent: what has been sent since was not settled."""
         self._nics: dict[str, BenchNic] = {}

@@ -5,12 +5,14 @@ from testbed.hosts.loop import RealLoop
 from testbed.hosts.pump import StackPump, StackWire
 from testbed.hosts.station import Station
 from testbed.hosts.tap import Subscription, Tap
+from testbed.hosts.turning import Loop
 from testbed.hosts.way import ImpairedWay, WayEvent
 
 __all__ = [
     "BoxDirection",
     "FaultBox",
     "ImpairedWay",
+    "Loop",
     "RealLoop",
     "StackPump",
     "StackWire",

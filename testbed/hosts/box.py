@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from testbed.errors import LinkError
-from testbed.hosts.loop import RealLoop
 from testbed.hosts.tap import Subscription, Tap
+from testbed.hosts.turning import Loop
 from testbed.hosts.way import ImpairedWay, WayEvent
 from testbed.link.size import room
 from testbed.wire.frame import Direction, Frame
@@ -15,7 +15,7 @@ __all__ = ["BoxDirection", "FaultBox"]
 class BoxDirection(ImpairedWay):
     """One way through a box, named by its NICs: ``x1>x2``."""
 
-    def __init__(self, source: Tap, sink: Tap, loop: RealLoop) -> None:
+    def __init__(self, source: Tap, sink: Tap, loop: Loop) -> None:
         super().__init__(f"{source.port.name}>{sink.port.name}", loop, self._pass_on)
         self.received = 0
         self.sent = 0
@@ -83,7 +83,7 @@ class FaultBox:
     instants of the loop's clock; the events here are on the capture clock.
     """
 
-    def __init__(self, name: str, left: Tap, right: Tap, loop: RealLoop) -> None:
+    def __init__(self, name: str, left: Tap, right: Tap, loop: Loop) -> None:
         self.name = name
         self._taps = (left, right)
         self._rightward = BoxDirection(left, right, loop)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from testbed.errors import LinkError, PlanError
-from testbed.hosts.loop import RealLoop
 from testbed.hosts.tap import Subscription, Tap
+from testbed.hosts.turning import Loop
 from testbed.hosts.way import ImpairedWay
 from testbed.timing import Duration, Instant
 from testbed.wire.frame import Direction, Frame
@@ -55,7 +55,7 @@ class StackWire:
     cable brought before it reaches the stack: the very stages of fault boxes.
     """
 
-    def __init__(self, pump: StackPump, interface: str, tap: Tap, loop: RealLoop) -> None:
+    def __init__(self, pump: StackPump, interface: str, tap: Tap, loop: Loop) -> None:
         self.interface = interface
         self.tap = tap
         self.outgoing = ImpairedWay(f"{pump.name}>{tap.port.name}", loop, self._send)
@@ -106,7 +106,7 @@ class StackPump:
     def __init__(
         self,
         face: SansIo,
-        loop: RealLoop,
+        loop: Loop,
         *,
         name: str = "stack",
         ignores: Callable[[bytes], bool] = lambda _: False,

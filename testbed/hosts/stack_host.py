@@ -7,9 +7,9 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from testbed.errors import ExpectationFailed, PlanError
-from testbed.hosts.loop import RealLoop
 from testbed.hosts.pump import StackPump, StackWire
 from testbed.hosts.stack_sockets import SOON, StackConnection, StackListener, StackUdp
+from testbed.hosts.turning import Loop
 from testbed.hosts.way import ImpairedWay
 from testbed.stack.refusals import Refused
 from testbed.stack.sockets import SocketApi
@@ -36,7 +36,7 @@ class StackHost(StackPump):
     def __init__(
         self,
         stack: Stack,
-        loop: RealLoop,
+        loop: Loop,
         *,
         name: str,
         ignores: Callable[[bytes], bool] = lambda _: False,

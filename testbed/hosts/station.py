@@ -5,8 +5,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Interface
 
 from testbed.errors import BenchError, PlanError, WireError
-from testbed.hosts.loop import RealLoop
 from testbed.hosts.tap import Tap
+from testbed.hosts.turning import Loop
 from testbed.timing import Duration, format_duration
 from testbed.wire.addresses import MacAddr
 from testbed.wire.arp import ArpOp, ArpPacket
@@ -30,7 +30,7 @@ class Station:
         tap: Tap,
         ip: IPv4Interface,
         gateway: IPv4Address | None,
-        loop: RealLoop,
+        loop: Loop,
         *,
         mac: MacAddr | None = None,
     ) -> None:

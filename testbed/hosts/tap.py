@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from testbed.hosts.loop import RealLoop
-from testbed.link.memory import MemoryPort
-from testbed.link.port import Port
+from testbed.hosts.turning import Loop
+from testbed.link.port import Port, PushingPort
 from testbed.wire.frame import Frame
 
 __all__ = ["Subscription", "Tap"]
@@ -34,7 +33,7 @@ class Tap:
     loop. A tap owns its port: close() closes both.
     """
 
-    def __init__(self, port: Port, loop: RealLoop) -> None:
+    def __init__(self, port: Port, loop: Loop) -> None:
         self.port = port
         self._loop = loop
         self._listeners: dict[Subscription, Listener] = {}
@@ -43,7 +42,7 @@ class Tap:
         self._closed = False
         if self._descriptor >= 0:
             loop.add_reader(self._descriptor, self.pump)
-        elif isinstance(port, MemoryPort):
+        elif isinstance(port, PushingPort):
             port.on_frame = self._wake
 
     def subscribe(self, listener: Listener) -> Subscription:
@@ -82,7 +81,7 @@ class Tap:
         self._closed = True
         if self._descriptor >= 0:
             self._loop.remove_reader(self._descriptor)
-        elif isinstance(self.port, MemoryPort):
+        elif isinstance(self.port, PushingPort):
             self.port.on_frame = None
             self._loop.cancel(self)
         self._listeners.clear()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from testbed.hosts.loop import RealLoop
+from testbed.hosts.turning import Loop
 from testbed.link.impair.pipeline import Pipeline
 from testbed.link.impair.stage import KEPT_EVENTS, Stage, StageEvent
 from testbed.timing import Instant
@@ -36,7 +36,7 @@ class ImpairedWay:
     on the capture clock.
     """
 
-    def __init__(self, name: str, loop: RealLoop, deliver: Callable[[bytes], None]) -> None:
+    def __init__(self, name: str, loop: Loop, deliver: Callable[[bytes], None]) -> None:
         self.name = name
         self.events: list[WayEvent] = []
         """What was done to frames, in order; the first 10 000 of each record."""

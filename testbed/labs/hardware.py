@@ -21,15 +21,15 @@ from testbed.devices.registry import PLATFORMS, open_driver
 from testbed.devices.settings import ConfiguredDriver
 from testbed.errors import BenchError, ConsoleError, LinkError, PlanError, Unsupported
 from testbed.hosts.box import FaultBox
-from testbed.hosts.loop import RealLoop
 from testbed.hosts.tap import Tap
+from testbed.hosts.turning import Loop
 from testbed.inventory import Bench as BenchFile
 from testbed.inventory import Device as DeviceEntry
 from testbed.inventory import Ssh
 from testbed.inventory.credentials import resolve
-from testbed.link import wait_for_link
 from testbed.link.afpacket import AfPacketPort
 from testbed.link.claim import NicBefore, NicClaim, claim
+from testbed.link.nic import wait_for_link
 from testbed.timing import Duration, seconds
 
 __all__ = ["Gear", "LoopCli", "ssh_access"]
@@ -44,7 +44,7 @@ LOGIN_WITHIN = seconds(20)
 class LoopCli:
     """A command line whose calls leave the loop turning while the device thinks."""
 
-    def __init__(self, inner: Cli, loop: RealLoop) -> None:
+    def __init__(self, inner: Cli, loop: Loop) -> None:
         self._inner = inner
         self._loop = loop
         self.broken = False
@@ -76,7 +76,7 @@ class LoopCli:
 class FabricFiles:
     """Files to and from a device over fabric, whose connection is opened when first needed."""
 
-    def __init__(self, name: str, entry: Ssh, loop: RealLoop) -> None:
+    def __init__(self, name: str, entry: Ssh, loop: Loop) -> None:
         self._name = name
         self._entry = entry
         self._loop = loop
@@ -131,7 +131,7 @@ class Gear:
     def __init__(
         self,
         bench: BenchFile,
-        loop: RealLoop,
+        loop: Loop,
         changes: ChangeLog,
         log: ConsoleLog,
         note_claim: Callable[[NicBefore], Callable[[], None]],

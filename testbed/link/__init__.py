@@ -1,8 +1,8 @@
-"""Ports that move frames, the NICs under them, and the faults of a cable."""
+"""Ports that move frames, and the faults of a cable: what runs on any operating system.
 
-from testbed.link.afpacket import RING_SIZE, AfPacketPort
-from testbed.link.claim import NicBefore, NicClaim, claim, restore
-from testbed.link.ethtool import Feature
+Ports on Linux NICs are in ``afpacket``, their settings in ``claim``, ``nic`` and ``ethtool``.
+"""
+
 from testbed.link.impair import (
     Chance,
     Corrupt,
@@ -25,30 +25,22 @@ from testbed.link.impair import (
     any_frame,
 )
 from testbed.link.memory import MemoryPort, memory_pair
-from testbed.link.nic import LinkWatch, NicState, read_nic, wait_for_link
 from testbed.link.port import Port
 from testbed.link.size import payload_length, room
 
 __all__ = [
-    "RING_SIZE",
-    "AfPacketPort",
     "Chance",
     "Corrupt",
     "Delay",
     "Drop",
     "Duplicate",
     "EventLog",
-    "Feature",
     "Fragments",
     "GilbertElliott",
     "Hold",
-    "LinkWatch",
     "MemoryPort",
     "Modify",
     "MtuHole",
-    "NicBefore",
-    "NicClaim",
-    "NicState",
     "Nth",
     "Pipeline",
     "Port",
@@ -58,11 +50,7 @@ __all__ = [
     "Stage",
     "StageEvent",
     "any_frame",
-    "claim",
     "memory_pair",
     "payload_length",
-    "read_nic",
-    "restore",
     "room",
-    "wait_for_link",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from testbed.wire.addresses import MacAddr
 from testbed.wire.frame import Frame
 
-__all__ = ["Port"]
+__all__ = ["Port", "PushingPort"]
 
 
 class Port(Protocol):
@@ -58,3 +59,10 @@ class Port(Protocol):
 
     def close(self) -> None:
         """Stop, and put every setting of the NIC back as it was; closing twice is no error."""
+
+
+@runtime_checkable
+class PushingPort(Protocol):
+    """A port without a descriptor, which calls when a frame arrives or leaves."""
+
+    on_frame: Callable[[], None] | None

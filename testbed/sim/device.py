@@ -100,6 +100,10 @@ class SimDevice(ABC):
             self.enabled[port] = on
             self.on_enabled(port)
 
+    def is_enabled(self, port: str) -> bool:
+        """Whether ``port`` is switched on."""
+        return self.enabled[port]
+
     def jack(self, port: str) -> Jack:
         """The jack called ``port``; PlanError where there is none."""
         if port not in self.jacks:

@@ -24,7 +24,8 @@ from testbed.hosts.stack_host import StackHost
 from testbed.labs.interfaces import bring_up, set_address, settle_offloads
 from testbed.labs.virtual.spec import CableSpec, PortSpec
 from testbed.labs.virtual.wiring import cable_lines, inside, new_namespace, run_ip
-from testbed.link import AfPacketPort, claim
+from testbed.link.afpacket import AfPacketPort
+from testbed.link.claim import claim
 from testbed.stack.config import StackConfig
 from testbed.stack.stack import Stack
 from testbed.timing import seconds

@@ -10,7 +10,7 @@ from ipaddress import IPv4Interface
 
 from netns import Guest, Namespace
 
-from testbed.link import AfPacketPort
+from testbed.link.afpacket import AfPacketPort
 from testbed.stack.config import StackConfig
 from testbed.stack.stack import Stack
 from testbed.timing import Instant

@@ -5,18 +5,9 @@ from netns import sh
 
 from testbed.errors import LinkError, PlanError
 from testbed.hosts import FaultBox, RealLoop, Tap
-from testbed.link import (
-    AfPacketPort,
-    Delay,
-    Drop,
-    Duplicate,
-    Hold,
-    MtuHole,
-    Nth,
-    Reorder,
-    claim,
-    memory_pair,
-)
+from testbed.link import Delay, Drop, Duplicate, Hold, MtuHole, Nth, Reorder, memory_pair
+from testbed.link.afpacket import AfPacketPort
+from testbed.link.claim import claim
 from testbed.timing import milliseconds, seconds
 from testbed.wire.frame import Direction
 

@@ -5,7 +5,9 @@ from netns import sh
 
 from testbed.errors import BenchError, PlanError
 from testbed.hosts import RealLoop, Station, Tap
-from testbed.link import AfPacketPort, claim, memory_pair
+from testbed.link import memory_pair
+from testbed.link.afpacket import AfPacketPort
+from testbed.link.claim import claim
 from testbed.timing import milliseconds, seconds
 from testbed.wire.addresses import MacAddr
 from testbed.wire.arp import ArpOp, ArpPacket

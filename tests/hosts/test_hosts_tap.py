@@ -2,7 +2,8 @@ import pytest
 
 from testbed.errors import LinkError
 from testbed.hosts import RealLoop, Tap
-from testbed.link import AfPacketPort, memory_pair
+from testbed.link import memory_pair
+from testbed.link.afpacket import AfPacketPort
 from testbed.timing import milliseconds, seconds
 from testbed.wire.frame import Direction
 

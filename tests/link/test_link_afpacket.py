@@ -10,7 +10,9 @@ from netns import sh
 from sniffer import tcpdump
 
 from testbed.errors import LinkError
-from testbed.link import AfPacketPort, claim, wait_for_link
+from testbed.link.afpacket import AfPacketPort
+from testbed.link.claim import claim
+from testbed.link.nic import wait_for_link
 from testbed.timing import seconds
 from testbed.wire.frame import Direction
 

@@ -8,7 +8,9 @@ import pytest
 from netns import sh
 
 from testbed.errors import LinkError
-from testbed.link import AfPacketPort, claim, read_nic, restore, wait_for_link
+from testbed.link.afpacket import AfPacketPort
+from testbed.link.claim import claim, restore
+from testbed.link.nic import read_nic, wait_for_link
 from testbed.timing import seconds
 
 pytestmark = pytest.mark.root

@@ -5,7 +5,7 @@ import pytest
 from netns import sh
 
 from testbed.errors import LinkError
-from testbed.link import LinkWatch, read_nic, wait_for_link
+from testbed.link.nic import LinkWatch, read_nic, wait_for_link
 from testbed.timing import milliseconds, seconds
 
 pytestmark = pytest.mark.root

@@ -12,9 +12,9 @@ from testbed.console.cli import DEFAULT_WITHIN
 from testbed.devices.linux.kernel import sysctl_path
 from testbed.devices.values import ArpEntry, PortCounters, Route, SocketInfo
 from testbed.errors import DeviceError, ExpectationFailed, PlanError, Unsupported
-from testbed.hosts.loop import RealLoop
 from testbed.hosts.stack_host import StackHost
 from testbed.hosts.tap import Tap
+from testbed.hosts.turning import Loop
 from testbed.labs.stackdevice.knobs import apply_knob, read_knob
 from testbed.labs.stackdevice.services import StackServices
 from testbed.labs.stackdevice.state import arp_entries, socket_infos
@@ -48,7 +48,7 @@ class StackDevice(StackServices):
         self,
         name: str,
         taps: Mapping[str, Tap],
-        loop: RealLoop,
+        loop: Loop,
         *,
         config: StackConfig,
         seed: int = 1,

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from testbed.errors import Unsupported
-from testbed.hosts.loop import RealLoop
 from testbed.hosts.tap import Tap
+from testbed.hosts.turning import Loop
 from testbed.labs.virtual.wiring import inside
 from testbed.link.afpacket import AfPacketPort
 from testbed.link.claim import NicClaim, claim
@@ -33,7 +33,7 @@ class TakenPorts:
 
 
 def take_ports(
-    name: str, execute: Callable[[str], str], ports: Iterable[str], loop: RealLoop
+    name: str, execute: Callable[[str], str], ports: Iterable[str], loop: Loop
 ) -> TakenPorts:
     """Open ``ports`` of the host that ``execute`` runs commands on, offloads off.
 

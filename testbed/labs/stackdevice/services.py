@@ -8,8 +8,8 @@ from ipaddress import IPv4Address
 
 from testbed.devices.values import Datagram, Flow, TransferResult, UdpAnswer
 from testbed.errors import DeviceError, ExpectationFailed, PlanError
-from testbed.hosts.loop import RealLoop
 from testbed.hosts.stack_host import StackHost
+from testbed.hosts.turning import Loop
 from testbed.labs.stackdevice.transfers import Client, Server, seeded, socket_options
 from testbed.stack.lower import NoRoute
 from testbed.stack.refusals import Refused
@@ -46,7 +46,7 @@ class _Echo:
 class StackServices(ABC):
     """The part of ``Host`` that starts services and asks how they ended."""
 
-    def __init__(self, name: str, loop: RealLoop) -> None:
+    def __init__(self, name: str, loop: Loop) -> None:
         self.name = name
         self.loop = loop
         self._services: dict[tuple[str, int], Client | Server] = {}
