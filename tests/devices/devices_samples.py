@@ -14,6 +14,7 @@ from testbed.devices.linux.kernel import parse_snmp, parse_sysctls
 from testbed.devices.linux.links import parse_addresses, parse_links
 from testbed.devices.linux.routes import parse_neighbours, parse_path_mtu, parse_routes
 from testbed.devices.platforms.frr import answers as frr
+from testbed.devices.platforms.frr import conntrack
 from testbed.devices.platforms.linux_bridge import answers as bridge
 from testbed.devices.platforms.linux_bridge.lines import PREF
 from testbed.devices.platforms.linux_host import services
@@ -47,6 +48,7 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "frr/show-ip-route-used": frr.parse_routes,
     "frr/running-config": frr.parse_running_config,
     "frr/nft-ruleset": frr.parse_tables,
+    "frr/nf-conntrack": conntrack.parse_mappings,
     "linux_host/ss": parse_sockets,
     "linux_host/agent-transfer": services.parse_transfer,
     "linux_host/agent-datagrams": services.parse_datagrams,

@@ -16,16 +16,24 @@ from testbed.devices.platforms.frr.answers import (
     parse_running_config,
     parse_tables,
 )
+from testbed.devices.platforms.frr.conntrack import (
+    LIFETIMES,
+    READ_MAPPINGS,
+    forget_mappings,
+    parse_mappings,
+)
 from testbed.devices.platforms.frr.lines import (
+    clamp_mss,
     configure,
     drop_connections,
     drop_icmp_errors,
     filter_broadcast,
     no_table,
+    translate,
     vtysh,
 )
 from testbed.devices.settings import Form, Setting
-from testbed.devices.values import Route
+from testbed.devices.values import NatEntry, Route
 from testbed.devices.waiting import wait_until
 from testbed.errors import DeviceError, ExpectationFailed, PlanError
 from testbed.timing import Duration, format_duration, milliseconds, seconds
@@ -41,6 +49,18 @@ _PROBE_DELAY = 5
 _ICMP_TABLE = "testbed_icmp"
 _BROADCAST_TABLE = "testbed_broadcast"
 _FILTER_TABLE = "testbed_filter"
+_MSS_TABLE = "testbed_mss"
+_NAT_TABLE = "testbed_nat"
+
+_HELD_BY_TABLE = {
+    _BROADCAST_TABLE: "directed broadcast",
+    _FILTER_TABLE: "connection filter",
+    _MSS_TABLE: "mss clamp",
+    _NAT_TABLE: "nat",
+}
+"""The setting that each table is made for; the comment of its last rule is the value."""
+
+_USE_NEIGHBOURS = "net/ipv4/fib_multipath_use_neigh"
 
 # ip-sysctl: icmp_ratelimit is a time in ms, 0 is no limit; icmp_ratemask has a bit for each type
 # that it and the limit for all peers together (icmp_msgs_per_sec) hold for.
@@ -117,16 +137,14 @@ class Frr(LinuxIpDriver):
         Linux asks the interface that a packet came in by, so all of them are opened, and nft
         keeps broadcasts from leaving by any port but those switched on.
         """
-        held = self._tables().get(("ip", _BROADCAST_TABLE))
-        ports = set(held.split(",")) if held else set()
-        ports = ports | {self._port(port)} if on else ports - {port}
-        named = ",".join(sorted(ports))
+        setting = self._listed(_BROADCAST_TABLE, port, on)
+        opened = "01"[setting.new is not None]
         places = ("all", *self.ports)
         self._set(
             f"directed broadcast {_on(on)} on {port}",
-            Setting("directed broadcast", held, named or None),
+            setting,
             *self._sysctl_changes(
-                {f"net/ipv4/conf/{place}/bc_forwarding": "01"[bool(ports)] for place in places}
+                {f"net/ipv4/conf/{place}/bc_forwarding": opened for place in places}
             ),
         )
 
@@ -150,6 +168,38 @@ class Frr(LinuxIpDriver):
             },
         )
 
+    def set_mss_clamp(self, port: str, on: bool) -> None:
+        """Whether the MSS of SYNs that are forwarded through ``port`` is lowered to what fits."""
+        self._set(f"MSS clamp {_on(on)} on {port}", self._listed(_MSS_TABLE, port, on))
+
+    def set_next_hop_tracking(self, on: bool) -> None:
+        """Whether a next hop that ARP has given up is passed over where others share its route.
+
+        ip-sysctl, fib_multipath_use_neigh: a neighbour that is not resolved yet counts as good.
+        """
+        self._set_sysctls(f"next hop tracking {_on(on)}", {_USE_NEIGHBOURS: "01"[on]})
+
+    def set_nat(self, outside: str | None) -> None:
+        """Translate what is forwarded out of ``outside`` (NAPT, RFC 3022); None: nothing."""
+        wanted = None if outside is None else self._port(outside)
+        held = self._tables().get(("ip", _NAT_TABLE))
+        self._set(f"NAT toward {outside}" if outside else "no NAT", Setting("nat", held, wanted))
+
+    def nat_table(self) -> tuple[NatEntry, ...]:
+        """The mappings that have not run out, one row each, however many peers they have."""
+        return self._read(READ_MAPPINGS, parse_mappings)
+
+    def set_nat_lifetime(self, protocol: str, span: Duration) -> None:
+        """How long an idle mapping of ``tcp``, ``udp`` or ``icmp`` is kept, in whole seconds."""
+        if protocol not in LIFETIMES:
+            raise PlanError(f"a mapping is of {', '.join(LIFETIMES)}, got {protocol!r}")
+        if span < seconds(1) or span % seconds(1):
+            raise PlanError(f"a lifetime is whole seconds, got {format_duration(span)}")
+        self._set_sysctls(
+            f"{protocol} mappings kept {format_duration(span)}",
+            dict.fromkeys(LIFETIMES[protocol], str(span // seconds(1))),
+        )
+
     def icmp_counters(self) -> dict[str, int]:
         """The router's IP and ICMP counters, by the kernel's own names: ``IcmpOutTimeExcds``."""
         found = self._read("cat /proc/net/snmp", parse_snmp)
@@ -164,6 +214,8 @@ class Frr(LinuxIpDriver):
             "net/ipv4/icmp_ratelimit",
             "net/ipv4/icmp_ratemask",
             "net/ipv4/ip_forward",
+            _USE_NEIGHBOURS,
+            *(path for paths in LIFETIMES.values() for path in paths),
             *(f"net/ipv4/conf/{place}/send_redirects" for place in places),
             *(f"net/ipv4/conf/{place}/bc_forwarding" for place in places),
             *(f"net/ipv4/neigh/{place}/base_reachable_time_ms" for place in places[1:]),
@@ -173,10 +225,8 @@ class Frr(LinuxIpDriver):
         for (family, name), comment in self._tables().items():
             if (family, name) == ("ip", _ICMP_TABLE):
                 found["icmp errors"] = "off"
-            elif (family, name) == ("ip", _BROADCAST_TABLE):
-                found["directed broadcast"] = comment
-            elif (family, name) == ("ip", _FILTER_TABLE):
-                found["connection filter"] = comment
+            elif family == "ip" and name in _HELD_BY_TABLE:
+                found[_HELD_BY_TABLE[name]] = comment
             else:
                 found[f"nft table {family} {name}"] = ""
         return found
@@ -187,6 +237,8 @@ class Frr(LinuxIpDriver):
             Form(r"icmp errors", 5, self._make_icmp_errors),
             Form(r"directed broadcast", 5, self._make_broadcast),
             Form(r"connection filter", 5, self._make_filter),
+            Form(r"mss clamp", 5, self._make_clamp),
+            Form(r"nat", 5, self._make_nat),
             Form(r"nft table (\S+) (\S+)", 5, self._make_table),
             *super()._forms(),
         )
@@ -204,6 +256,17 @@ class Frr(LinuxIpDriver):
             return (no_table("ip", _FILTER_TABLE),)
         return (drop_connections(_FILTER_TABLE, value),)
 
+    def _make_clamp(self, _: re.Match[str], value: str | None) -> Sequence[str]:
+        if value is None:
+            return (no_table("ip", _MSS_TABLE),)
+        return (clamp_mss(_MSS_TABLE, value),)
+
+    def _make_nat(self, _: re.Match[str], value: str | None) -> Sequence[str]:
+        # A connection that is known goes on as it began, so none may be known from before.
+        if value is None:
+            return no_table("ip", _NAT_TABLE), forget_mappings()
+        return translate(_NAT_TABLE, value), forget_mappings()
+
     def _make_table(self, key: re.Match[str], value: str | None) -> Sequence[str]:
         if value is not None:
             raise PlanError(
@@ -217,6 +280,13 @@ class Frr(LinuxIpDriver):
     def _line(self, line: str) -> Setting:
         """A line of FRR's configuration, on its way in."""
         return Setting(f"frr {line}", "" if line in self._running_lines() else None, "")
+
+    def _listed(self, table: str, port: str, on: bool) -> Setting:
+        """The setting that ``table`` holds, a list of ports, with ``port`` in it or not."""
+        held = self._tables().get(("ip", table))
+        ports = set(held.split(",")) if held else set()
+        ports = ports | {self._port(port)} if on else ports - {port}
+        return Setting(_HELD_BY_TABLE[table], held, ",".join(sorted(ports)) or None)
 
     def _tables(self) -> dict[tuple[str, str], str]:
         return self._read("nft -j list ruleset", parse_tables)

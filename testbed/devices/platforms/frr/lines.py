@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from testbed.devices.base import quote
 from testbed.devices.platforms.frr.answers import STEP
 
 __all__ = [
+    "clamp_mss",
     "configure",
     "drop_connections",
     "drop_icmp_errors",
     "filter_broadcast",
     "no_table",
+    "translate",
     "vtysh",
 ]
 
@@ -75,19 +79,57 @@ def drop_connections(table: str, port: str) -> str:
 
 def filter_broadcast(table: str, ports: str) -> str:
     """Let broadcasts be forwarded only to ``ports`` (comma between)."""
-    names = ", ".join(f'"{port}"' for port in ports.split(","))
     return _table(
         table,
         "forward",
-        f'oifname != {{ {names} }} fib daddr type broadcast drop comment "{ports}"',
+        f'oifname != {_names(ports)} fib daddr type broadcast drop comment "{ports}"',
     )
 
 
-def _table(name: str, hook: str, rule: str) -> str:
-    """Make table ``name`` hold ``rule`` and nothing else, in one transaction."""
+def clamp_mss(table: str, ports: str) -> str:
+    """Lower the MSS in SYNs that go through one of ``ports`` (comma between) to what fits.
+
+    nft(8): ``rt mtu`` is the MSS that the MTU of the way there and of the way back has room for,
+    and an MSS is not raised.
+    """
+    syn = "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"
+    names = _names(ports)
+    return _table(
+        table,
+        "forward",
+        f"oifname {names} {syn}",
+        f'oifname != {names} iifname {names} {syn} comment "{ports}"',
+    )
+
+
+def translate(table: str, outside: str) -> str:
+    """Give what leaves by ``outside`` its address; forward nothing from there that is new."""
+    return _table(
+        table,
+        "forward",
+        f'iifname "{outside}" ct state != {{ established, related }} drop comment "{outside}"',
+        more=(
+            f"add chain ip {table} sources {{ type nat hook postrouting priority srcnat; }}",
+            f'add rule ip {table} sources oifname "{outside}" masquerade',
+        ),
+    )
+
+
+def _names(ports: str) -> str:
+    """A set of interfaces."""
+    return "{ " + ", ".join(f'"{port}"' for port in ports.split(",")) + " }"
+
+
+def _table(name: str, hook: str, *rules: str, more: Sequence[str] = ()) -> str:
+    """Make table ``name`` hold ``rules`` at ``hook``, and ``more``, in one transaction."""
     return quote(
         "nft",
-        f"add table ip {name}; delete table ip {name}; add table ip {name}; "
-        f"add chain ip {name} {hook}s {{ type filter hook {hook} priority 0; }}; "
-        f"add rule ip {name} {hook}s {rule}",
+        "; ".join(
+            (
+                f"add table ip {name}; delete table ip {name}; add table ip {name}",
+                f"add chain ip {name} {hook}s {{ type filter hook {hook} priority 0; }}",
+                *(f"add rule ip {name} {hook}s {rule}" for rule in rules),
+                *more,
+            )
+        ),
     )
