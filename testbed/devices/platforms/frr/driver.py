@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from types import MappingProxyType
 
 from testbed.devices.base import quote
 from testbed.devices.linux.driver import LinuxIpDriver, arp_settings, link_settings
@@ -72,6 +73,14 @@ class Frr(LinuxIpDriver):
     """An FRR router. A route's metric is its administrative distance, 1 where none is given."""
 
     platform = "frr"
+    deviations = MappingProxyType(
+        {
+            "MSS at odd places": "Linux clamps an MSS that begins at an odd offset under a "
+            "checksum that is then wrong: it takes it for aligned",
+            "shares outside ports": "Linux gives two hosts one outside port as long as they write "
+            "to different servers: port overloading, which RFC 4787 REQ-3 forbids",
+        }
+    )
 
     def version(self) -> str:
         """What it runs, in one line, for the report."""
