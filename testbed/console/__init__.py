@@ -6,7 +6,7 @@ Importing this loads neither paramiko, pyserial nor fabric: they load when a log
 from testbed.console.cli import DEFAULT_WITHIN, Cli, Reply
 from testbed.console.files import FabricHost, open_fabric
 from testbed.console.interactive import interact
-from testbed.console.profiles import LINUX_SHELL, VTYSH, DialogProfile
+from testbed.console.profiles import LINUX_SHELL, SIM_CLI, VTYSH, DialogProfile
 from testbed.console.replay import Recorder, ReplayTransport
 from testbed.console.serial_line import SerialTransport, connect_serial, open_serial
 from testbed.console.session import Access, Session
@@ -17,6 +17,7 @@ from testbed.console.transport import HangupError, Transport
 __all__ = [
     "DEFAULT_WITHIN",
     "LINUX_SHELL",
+    "SIM_CLI",
     "VTYSH",
     "Access",
     "Cli",

@@ -17,21 +17,10 @@ from collections.abc import Callable
 from testbed.console.answer import Answer
 from testbed.console.events import CommandDone, Event, Failed, Left, LineSeen, Ready, Transmit
 from testbed.console.heard import Heard, shorten
+from testbed.console.hints import at_sight, in_silence
 from testbed.console.profiles import DialogProfile, Sight, is_boot_output, is_login_failure
 from testbed.console.screen import Screen
-from testbed.console.steps import (
-    BOOT_SILENCE,
-    HINTS,
-    PROBE_KEYS,
-    PROBE_WAIT,
-    REWAKE,
-    STEPS,
-    STUCK,
-    Entry,
-    Key,
-    State,
-    Step,
-)
+from testbed.console.steps import GIVING, PROBE_KEYS, STEPS, Entry, Group, Key, State, Step, Wait
 from testbed.timing import Duration, Instant, after
 
 __all__ = ["OUTPUT_LIMIT", "Dialog"]
@@ -39,21 +28,14 @@ __all__ = ["OUTPUT_LIMIT", "Dialog"]
 OUTPUT_LIMIT = 16 * 1024 * 1024
 """Characters that may come in answer to one step of ours: more is a flood."""
 
-NOISE = 0.2
-"""The share of characters that are no text beyond which the line's speed is doubted."""
-
-_OVER = (State.FAILED, State.LEFT)  # tuples: an enum member hashes slowly
-_ANSWERING = (State.SETTING_UP, State.RUNNING)
-_OURS = (State.SETTING_UP, State.READY, State.RUNNING)
-_CREDENTIALS = (State.NAMED, State.AUTHENTICATING)
-
 
 class Dialog:
     """One dialogue, from the first byte to the log-out.
 
     ``nonce`` makes the prompt unique. ``settle`` is how long the line must rest before an
     unterminated line counts as a prompt: longer than the gaps within a line on this transport.
-    ``booting`` keeps it from typing before a login prompt, or a long silence, shows.
+    ``secret`` is the enable password. ``booting`` keeps it from typing before a login prompt, or a
+    long silence, shows.
     """
 
     def __init__(
@@ -65,6 +47,7 @@ class Dialog:
         settle: Duration,
         user: str | None = None,
         password: str | None = None,
+        secret: str | None = None,
         limit: int = OUTPUT_LIMIT,
         booting: bool = False,
     ) -> None:
@@ -72,11 +55,11 @@ class Dialog:
         self._console = entry is Entry.CONSOLE
         self._state = State.LISTENING if self._console else State.ENTERING
         self._nonce, self._settle, self._limit = nonce, settle, limit
-        self._user, self._password = user, password
+        self._known = {Step.NAME: user, Step.PASSWORD: password, Step.SECRET: secret}
         self._booting = self._restarted = booting
-        self._found = False
+        self._found = self._raised = False
         self._screen = Screen()
-        self._heard = Heard(password)
+        self._heard = Heard(password, secret)
         self._events: list[Event] = []
         self._outbox: deque[Transmit] = deque()
         self._ready: re.Pattern[str] | None = None
@@ -112,14 +95,13 @@ class Dialog:
     @property
     def hint(self) -> str:
         """What may mend it when what was awaited does not come."""
-        if self._screen.noise > NOISE:
-            return "What comes is not text: check the line's speed (baud) and parity"
-        if self._restarted:
-            return "It printed boot messages: it restarted, or is starting still"
-        if self._state is State.SETTING_UP:
-            return f"Is this command line a {self._profile.name}?"
-        shows = self._state not in _OURS and self._screen.line.strip()
-        return "The line shows no prompt that is known here" if shows else ""
+        return in_silence(
+            self._state,
+            self._screen.line,
+            self._screen.noise,
+            restarted=self._restarted,
+            name=self._profile.name,
+        )
 
     def start(self, now: Instant) -> None:
         """Begin; call once, before anything else."""
@@ -137,12 +119,15 @@ class Dialog:
     def leave(self, now: Instant) -> bool:
         """Log out, or give a found shell back as it was; False if there is nothing to wait for."""
         self._now = now
-        if self._state not in _OURS or (self._found and not self._profile.enter):
+        lines = self._profile.leave
+        if self._found and not self._profile.enter:
+            lines = self._profile.give_back if self._raised else ()
+        if self._state not in Group.OURS or not lines:
             self._left()
             return False
         if self._state is not State.READY:
             self._send(Key.INTERRUPT, "<Ctrl-C>")
-        for line in self._profile.leave:
+        for line in lines:
             self._send(line + Key.ENTER, line)
         self._enter(State.LEAVING, self._settle)
         return True
@@ -153,17 +138,17 @@ class Dialog:
         start = data.find(b"\n") + 1
         self._read(data[:start])
         self._read(self._read_block(data[start:]))
-        if self._state not in _OVER:
-            self._due = after(now, STUCK if self._state in _OURS else self._settle)
+        if self._state not in Group.OVER:
+            self._due = after(now, Wait.STUCK if self._state in Group.OURS else self._settle)
         return self._take_events()
 
     def handle_timeout(self, now: Instant) -> tuple[Event, ...]:
         """Let time pass; what happened by it."""
         self._now = now
-        if self._due is None or now < self._due or self._state in _OVER:
+        if self._due is None or now < self._due or self._state in Group.OVER:
             return self._take_events()
         line = self._screen.line
-        sight = (self._profile.stuck if self._state in _OURS else self._profile.sight)(line)
+        sight = (self._profile.stuck if self._state in Group.OURS else self._profile.sight)(line)
         patience = self._patience(sight)
         self._due = None if now >= patience else patience
         step = STEPS.get((self._state, sight))
@@ -183,7 +168,7 @@ class Dialog:
 
     def _read(self, data: bytes) -> None:
         for kind, text in self._screen.tokens(data):
-            if self._state in _OVER:
+            if self._state in Group.OVER:
                 break
             room = self._limit - self._count
             self._count += len(text)
@@ -216,12 +201,12 @@ class Dialog:
     def _patience(self, sight: Sight) -> Instant:
         """Until when a sight is not acted upon."""
         if self._booting and sight is not Sight.LOGIN:
-            return after(self._last_heard, BOOT_SILENCE)
+            return after(self._last_heard, Wait.BOOT_SILENCE)
         return self._rewake if sight is Sight.BLANK else Instant(0)
 
     def _write(self, text: str) -> None:
         column, shown = self._screen.write(text)
-        if self._ready is None or self._state not in _ANSWERING:
+        if self._ready is None or self._state not in Group.ANSWERING:
             return
         if self._profile.anchored and column:
             return
@@ -241,7 +226,7 @@ class Dialog:
 
     def _line_done(self, line: str) -> None:
         intruder = self._profile.intrusion.search(line) if self._console else None
-        self._booting |= self._state not in _OURS and self._console and is_boot_output(line)
+        self._booting |= self._state not in Group.OURS and self._console and is_boot_output(line)
         self._restarted |= self._console and is_boot_output(line)
         if intruder is not None:
             start = intruder.start()
@@ -250,9 +235,9 @@ class Dialog:
                 self._screen.put_back(line[:start])
             return
         self._see(line)
-        if self._state in _CREDENTIALS and is_login_failure(line):
-            self._fail(self.awaited, HINTS[Sight.PASSWORD])
-        elif self._state in _ANSWERING:
+        if self._state in Group.CREDENTIALS and is_login_failure(line):
+            self._fail(self.awaited, at_sight(self._state, Sight.PASSWORD))
+        elif self._state in Group.ANSWERING:
             self._answer.add_line(line, self._screen.arrived)
 
     def _prompt_seen(self, match: re.Match[str]) -> None:
@@ -260,6 +245,9 @@ class Dialog:
         if groups.get("more") is not None:
             self._answer.incomplete = True
             self._send(Key.INTERRUPT, "<Ctrl-C>")
+            return
+        if groups.get("page") is not None:
+            self._send(" ", "<Space>")
             return
         if self._state is State.RUNNING:
             status = groups.get("status")
@@ -289,7 +277,9 @@ class Dialog:
         elif step in PROBE_KEYS:
             key, label, state = PROBE_KEYS[step]
             self._send(key, label)
-            self._enter(state, PROBE_WAIT)
+            self._enter(state, Wait.PROBE)
+        elif step in GIVING:
+            self._give(step)
         else:
             self._actions[step](self, line)
 
@@ -303,7 +293,7 @@ class Dialog:
             # A tty without IEXTEN, as agetty leaves it, shows nothing: what is typed must go.
             self._screen.restart()
             self._send(Key.KILL, "<Ctrl-U>")
-            self._enter(State.KILLING, PROBE_WAIT)
+            self._enter(State.KILLING, Wait.PROBE)
 
     def _judge_killed(self, line: str) -> None:
         # ECHOKE: BS, space, BS for each column; ours were the four of "^L^R".
@@ -317,29 +307,26 @@ class Dialog:
         self._booting = False
         self._screen.restart()
         self._send(Key.ERASE + Key.ENTER, "<Erase><Enter>")
-        self._rewake = after(self._now, REWAKE)
-        self._enter(State.WAKING, REWAKE)
+        self._rewake = after(self._now, Wait.REWAKE)
+        self._enter(State.WAKING, Wait.REWAKE)
 
-    def _name(self, _: str) -> None:
+    def _give(self, step: Step) -> None:
         self._booting = False
-        if self._user is None:
-            self._fail("a command prompt", "The bench file names no user for this console")
+        (word, state), what = GIVING[step], self._known[step]
+        if what is None:
+            self._fail("a command prompt", f"The bench file names no {word} for this console")
             return
         self._screen.restart()
-        self._send(self._user + Key.ENTER, self._user)
-        self._enter(State.NAMED, None)
-
-    def _give_password(self, _: str) -> None:
-        if self._password is None:
-            self._fail("a command prompt", "The bench file names no password for this console")
-            return
-        self._screen.restart()
-        self._send(self._password + Key.ENTER, "<password>")
-        self._enter(State.AUTHENTICATING, None)
+        self._send(what + Key.ENTER, what if step is Step.NAME else "<password>")
+        self._enter(state, None)
 
     def _set_up(self, line: str) -> None:
-        abandoned = line.startswith("[[testbed:o")
-        self._found = self._state not in (*_CREDENTIALS, State.ENTERING) and not abandoned
+        if self._state not in Group.RAISING:
+            abandoned = line.startswith("[[testbed:o")
+            self._found = self._state not in (*Group.CREDENTIALS, State.ENTERING) and not abandoned
+        if self._profile.lacks_rights(line):
+            self._raise_rights()
+            return
         self._restarted = self._booting = False
         nonce = ("g" if self._found else "o") + self._nonce
         self._ready = self._profile.ready_at(line, nonce)
@@ -352,12 +339,19 @@ class Dialog:
         self._send(entering + Key.ENTER, entering)
         self._enter(State.SETTING_UP, None)
 
+    def _raise_rights(self) -> None:
+        if self._state in Group.RAISING:
+            self._refuse(Sight.PROMPT)
+            return
+        self._raised = True
+        self._screen.restart()
+        self._send(self._profile.enable + Key.ENTER, self._profile.enable)
+        self._enter(State.ENABLING, None)
+
     _actions: dict[Step, Callable[[Dialog, str], None]] = {  # noqa: RUF012 - a table of methods
         Step.JUDGE: _judge,
         Step.JUDGE_KILLED: _judge_killed,
         Step.WAKE: _wake,
-        Step.NAME: _name,
-        Step.PASSWORD: _give_password,
         Step.SET_UP: _set_up,
     }
 
@@ -366,9 +360,10 @@ class Dialog:
         self._events.append(Left())
 
     def _refuse(self, sight: Sight) -> None:
-        credentials = sight is Sight.LOGIN and self._state in _CREDENTIALS
-        awaited = self.awaited if self._state in (*_OURS, *_CREDENTIALS) else "a command prompt"
-        self._fail(awaited, HINTS.get(Sight.PASSWORD if credentials else sight, ""), sight)
+        awaited = (
+            self.awaited if self._state in (*Group.OURS, *Group.CREDENTIALS) else "a command prompt"
+        )
+        self._fail(awaited, at_sight(self._state, sight), sight)
 
     def _fail(self, awaited: str, hint: str, sight: Sight | None = None) -> None:
         got = f"{sight.value}: {self.got}" if sight else self.got

@@ -1,4 +1,4 @@
-"""What a dialogue heard last, fit to be shown: shortened, and without the password."""
+"""What a dialogue heard last, fit to be shown: shortened, and without passwords."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def shorten(text: str, most: int) -> str:
 
 
 class Heard:
-    """The last lines, for messages. ``secret`` never shows."""
+    """The last lines, for messages. ``secrets`` never show."""
 
-    def __init__(self, secret: str | None) -> None:
-        self._secret = secret
+    def __init__(self, *secrets: str | None) -> None:
+        self._secrets = [secret for secret in secrets if secret]
         self._recent: deque[str] = deque(maxlen=3)
 
     def clear(self) -> None:
@@ -27,8 +27,10 @@ class Heard:
         self._recent.clear()
 
     def redact(self, text: str) -> str:
-        """``text`` without the secret: some devices echo what is typed at a password prompt."""
-        return text.replace(self._secret, "<password>") if self._secret else text
+        """``text`` without the secrets: some devices echo what is typed at a password prompt."""
+        for secret in self._secrets:
+            text = text.replace(secret, "<password>")
+        return text
 
     def add(self, line: str) -> str:
         """Remember ``line``; returns it redacted."""

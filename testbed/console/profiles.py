@@ -9,7 +9,15 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["LINUX_SHELL", "VTYSH", "DialogProfile", "Sight", "is_boot_output", "is_login_failure"]
+__all__ = [
+    "LINUX_SHELL",
+    "SIM_CLI",
+    "VTYSH",
+    "DialogProfile",
+    "Sight",
+    "is_boot_output",
+    "is_login_failure",
+]
 
 
 class Sight(Enum):
@@ -59,7 +67,8 @@ _BOOT = re.compile(
 _FAILED_LOGIN = re.compile(
     r"(?i)\s*(?:login (?:incorrect|failed|failure|invalid|timed out)"
     r"|permission denied|access denied|authentication (?:failure|failed)"
-    r"|% ?(?:login invalid|bad (?:passwords|secrets)|authentication failed|access denied)"
+    r"|% ?(?:login invalid|bad (?:passwords|secrets)|authentication failed|access denied"
+    r"|error in authentication)"
     r"|maximum number of tries|account (?:locked|expired))\b.*"
 )
 
@@ -95,6 +104,10 @@ class DialogProfile:
     commands are run before the first command; ``refusal`` marks an output line by which the
     device refuses a command: its status then is 1. ``leave`` logs out. A command is at most
     ``longest`` bytes; ``pieces`` says whether longer ones can be sent in parts.
+
+    A prompt that ``lesser`` matches has too few rights: ``enable`` is typed there, and
+    ``give_back`` where that login was found, in the end. ``pager`` matches what shows, at the
+    beginning of a line, that a key is waited for before more is printed: a space is typed.
     """
 
     name: str
@@ -109,6 +122,10 @@ class DialogProfile:
     anchored: bool = True
     longest: int = 4095
     pieces: bool = False
+    lesser: re.Pattern[str] | None = None
+    enable: str = ""
+    give_back: tuple[str, ...] = ()
+    pager: str = ""
     intrusion: re.Pattern[str] = field(default=_INTRUSION)
 
     def ready_at(self, prompt: str, nonce: str) -> re.Pattern[str]:
@@ -118,7 +135,13 @@ class DialogProfile:
         ready = self.ready.format(nonce=nonce, host=re.escape(host))
         if self.more:
             ready += f"|(?P<more>{re.escape(self.more.format(nonce=nonce))})"
+        if self.pager:
+            ready += f"|(?P<page>{self.pager})"
         return re.compile(ready, re.MULTILINE)
+
+    def lacks_rights(self, prompt: str) -> bool:
+        """Whether ``prompt`` is that of a login that may not do all."""
+        return self.lesser is not None and self.lesser.fullmatch(prompt.rstrip()) is not None
 
     def entering(self, nonce: str, *, found: bool) -> str:
         """What is typed to make the shell ours, or, where it was ``found``, one within it.
@@ -203,3 +226,19 @@ VTYSH = DialogProfile(
     longest=2047,
 )
 """FRRouting's vtysh as a login shell. It tells no exit status: a refusal counts as 1."""
+
+SIM_CLI = DialogProfile(
+    name="sim_cli",
+    prompt=re.compile(r"(?P<host>[\w.-]+)[>#]"),
+    ready=r"^{host}(?:\([\w-]+\))?[>#] ",
+    echoes=True,
+    lesser=re.compile(r"[\w.-]+>"),
+    enable="enable",
+    give_back=("end", "disable"),
+    setup=("terminal length 0",),
+    refusal=re.compile(r"(?m)^% \S"),
+    pager=" --More-- ",
+    leave=("end", "exit"),
+    longest=4000,
+)
+"""The command line of a simulated device, which tells a refusal by a line that begins with %."""

@@ -45,6 +45,8 @@ class Access:
     settle: Duration = LOGIN_SETTLE
     user: str | None = None
     password: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+    """The enable password, where the command line asks for one."""
 
 
 class Session:
@@ -232,6 +234,7 @@ class Session:
             settle=access.settle,
             user=access.user,
             password=access.password,
+            secret=access.secret,
             booting=booting,
         )
 

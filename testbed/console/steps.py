@@ -5,6 +5,7 @@
     a console: LISTENING -> PROBING -> REPRINTING -> KILLING -> WAKING (as far as it takes)
                  -> NAMED -> AUTHENTICATING --+
     a login of our own (SSH): ENTERING -------+-> SETTING_UP -> READY <-> RUNNING
+    where the prompt has too few rights:      +-> ENABLING -> PROVING -> SETTING_UP
 
 A console may be somebody else's. Nothing is typed that could end a command or a line of
 configuration before it is known that there is none: a Ctrl-L makes line editors and pagers show
@@ -20,32 +21,23 @@ from enum import Enum, auto
 from testbed.console.profiles import Sight
 from testbed.timing import seconds
 
-__all__ = [
-    "BOOT_SILENCE",
-    "HINTS",
-    "PROBE_KEYS",
-    "PROBE_WAIT",
-    "REWAKE",
-    "STEPS",
-    "STUCK",
-    "Entry",
-    "Key",
-    "State",
-    "Step",
-]
+__all__ = ["GIVING", "PROBE_KEYS", "STEPS", "Entry", "Group", "Key", "State", "Step", "Wait"]
 
 
-BOOT_SILENCE = seconds(5)
-"""How long a device that boots must say nothing before its line is probed."""
+class Wait:
+    """How long what is done next is put off."""
 
-PROBE_WAIT = seconds(1)
-"""How long a probe may stay unanswered: Enter behind it must not overtake the answer."""
+    BOOT_SILENCE = seconds(5)
+    """How long a device that boots must say nothing before its line is probed."""
 
-REWAKE = seconds(2)
-"""When a line that was woken stays silent, wake it again: a getty may have been starting."""
+    PROBE = seconds(1)
+    """How long a probe may stay unanswered: Enter behind it must not overtake the answer."""
 
-STUCK = seconds(1)
-"""How long a running command's output must rest before its line is looked at for a pager."""
+    REWAKE = seconds(2)
+    """When a line that was woken stays silent, wake it again: a getty may have been starting."""
+
+    STUCK = seconds(1)
+    """How long a running command's output must rest before its line is looked at for a pager."""
 
 
 class Key:
@@ -75,6 +67,8 @@ class State(Enum):
     NAMED = "a password prompt"
     AUTHENTICATING = "a command prompt after the password"
     ENTERING = "the first command prompt"
+    ENABLING = "a prompt with all rights"
+    PROVING = "a prompt with all rights after the password"
     SETTING_UP = "the prompt after setting up the session"
     READY = "nothing"
     RUNNING = "the end of a command"
@@ -91,6 +85,7 @@ class Step(Enum):
     WAKE = auto()  # erase what was probed with, press Enter
     NAME = auto()  # send the user name
     PASSWORD = auto()
+    SECRET = auto()  # send the password for all rights
     SET_UP = auto()
     JUDGE = auto()  # the line reprinted: is it only our own probe?
     JUDGE_KILLED = auto()  # the line killed: was there more than our own probe?
@@ -118,6 +113,8 @@ def _table() -> dict[tuple[State, Sight], Step]:
         State.ENTERING: taken
         | again
         | {Sight.PASSWORD: Step.REFUSE, Sight.PROMPT: Step.SET_UP, Sight.ENTER: Step.WAKE},
+        State.ENABLING: again | {Sight.PASSWORD: Step.SECRET, Sight.PROMPT: Step.SET_UP},
+        State.PROVING: again | {Sight.PASSWORD: Step.REFUSE, Sight.PROMPT: Step.SET_UP},
         State.SETTING_UP: again,
         State.READY: again,
         State.RUNNING: again | {Sight.PAGER: Step.REFUSE},
@@ -135,13 +132,19 @@ PROBE_KEYS = {
 }
 """What the probing steps type, what is written down about it, and the state they lead to."""
 
-HINTS = {
-    Sight.CONFIG: "Somebody left it in configuration mode; nothing was typed there. "
-    "Leave that mode by hand (`testbed console`), then run again",
-    Sight.PAGER: "A pager waits for a key. Leave it by hand (`testbed console`, then q)",
-    Sight.TYPED: "Somebody's command is half typed; it was not sent. "
-    "Finish or erase it by hand (`testbed console`), then run again",
-    Sight.EXPIRED: "The account's password has expired; set a new one by hand",
-    Sight.LOGIN: "The device restarted or logged us out",
-    Sight.PASSWORD: "Check the user and the password that the bench file refers to",
+GIVING = {
+    Step.NAME: ("user", State.NAMED),
+    Step.PASSWORD: ("password", State.AUTHENTICATING),
+    Step.SECRET: ("enable password", State.PROVING),
 }
+"""What the steps that give something give, and the state they lead to."""
+
+
+class Group:
+    """States that have something in common; tuples, for an enum member hashes slowly."""
+
+    OVER = (State.FAILED, State.LEFT)
+    ANSWERING = (State.SETTING_UP, State.RUNNING)
+    OURS = (State.SETTING_UP, State.READY, State.RUNNING)
+    RAISING = (State.ENABLING, State.PROVING)
+    CREDENTIALS = (State.NAMED, State.AUTHENTICATING, *RAISING)

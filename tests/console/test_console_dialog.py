@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import testbed.console
-from testbed.console import LINUX_SHELL, VTYSH
+from testbed.console import LINUX_SHELL, SIM_CLI, VTYSH
 from testbed.console.dialog import Dialog
 from testbed.console.events import CommandDone, Event, Failed, LineSeen, Ready, Transmit
 from testbed.console.profiles import Sight
@@ -210,6 +210,21 @@ def test_a_refused_login(said):
     assert "password" in failed.hint
 
 
+@pytest.mark.parametrize(
+    "said", [b"% Bad secrets\r\n", b"% Error in authentication.\r\nr1> ", b"Password: ", b"r1> "]
+)
+def test_all_rights_that_are_refused(said):
+    made = dialog(SIM_CLI, Entry.CONSOLE, secret="swordfish")
+    for data in (b"r1> ", b"enable\r\nPassword: "):
+        made.feed(data, Instant(1))
+        quiet(made)
+    events = made.feed(b"\r\n" + said, Instant(3)) + quiet(made)
+    (failed,) = [event for event in events if isinstance(event, Failed)]
+    assert failed.awaited == "a prompt with all rights after the password"
+    assert "enable password" in failed.hint
+    assert sent(made) == ["enable", "<password>"]
+
+
 def answer(made: Dialog, command: str, *parts: bytes) -> CommandDone:
     made.run(command, Instant(seconds(2)))
     events: list[Event] = []
@@ -269,6 +284,7 @@ PIECES = st.sampled_from(
         b"[[testbed:o1:more]]", b"--More--", b"(END)",
         b"r1# ", b"r1(config)# ", b"login: ", b"Password: ", b"Login incorrect",
         b"[    1.000000] kernel: x", b"U-Boot 2023", b"\xc3\xa9", b"\xc3", b"\xff\xfe",
+        b"r1> ", b" --More-- ", b"% Bad secrets",
         b"cmd", b" \r", b"terminal length 0", b"^L", b"$ ", b"> ", b"\x00", b"\x07", b"text" * 20,
     ]
 )  # fmt: skip
@@ -282,6 +298,8 @@ STARTS = st.sampled_from(
         lambda: with_command(ready(VTYSH)),
         lambda: with_command(ready(entry=Entry.CONSOLE)),
         lambda: with_command(ready(VTYSH, Entry.CONSOLE)),
+        lambda: dialog(SIM_CLI, Entry.CONSOLE, secret="swordfish", limit=400),
+        lambda: with_command(ready(SIM_CLI, secret="swordfish")),
     ]
 )
 
@@ -311,11 +329,22 @@ def test_any_stream_gives_the_same_events_wherever_it_is_cut(start, stream, cuts
     )
 
 
-OURS = ("<", "unset HISTFILE; exec sh -c ", " sh -c ", "terminal length 0", '[ -z "${BASH_')
+OURS = (
+    "<",
+    "enable",
+    "unset HISTFILE; exec sh -c ",
+    " sh -c ",
+    "terminal length 0",
+    '[ -z "${BASH_',
+)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(STREAMS, max_size=6), st.sampled_from([LINUX_SHELL, VTYSH]), st.sampled_from(Entry))
+@given(
+    st.lists(STREAMS, max_size=6),
+    st.sampled_from([LINUX_SHELL, SIM_CLI, VTYSH]),
+    st.sampled_from(Entry),
+)
 def test_no_device_can_make_it_raise_or_type_a_command(streams, profile, entry):
     made = dialog(profile, entry)
     now = Instant(0)
@@ -355,7 +384,7 @@ def test_a_screen_edits_one_line():
 
 
 @pytest.mark.parametrize(
-    "module", ["dialog", "steps", "profiles", "screen", "answer", "events", "heard"]
+    "module", ["dialog", "steps", "hints", "profiles", "screen", "answer", "events", "heard"]
 )
 def test_the_dialogue_imports_nothing_that_touches_the_machine(module):
     source = Path(testbed.console.__file__).with_name(f"{module}.py").read_text()
