@@ -18,7 +18,7 @@ from testbed.capture import ArpProbe, Trace, recogniser
 from testbed.devices.capabilities import Device, Host
 from testbed.errors import PlanError
 from testbed.hosts.stack_host import StackHost
-from testbed.labs.stackdevice import StackDevice, take_ports
+from testbed.labs.stackdevice import StackDevice
 from testbed.report import NoteRecord
 from testbed.stack.config import StackConfig
 from testbed.stack.events import Event, PacketDropped
@@ -81,13 +81,20 @@ class PlanHosts(Roles):
         """
         if config is not None:
             return self._stack_on(role, config, seed)
-        if role in self._stacks:
+        if self._is_stack(role):
             return self._stacks[role]
         return super().host(role)
 
     def device(self, role: str) -> Device:
         """The driver of whatever device plays ``role``."""
-        return self._stacks.get(role) or super().device(role)
+        return self._stacks[role] if self._is_stack(role) else super().device(role)
+
+    def _is_stack(self, role: str) -> bool:
+        """Whether a Python stack plays ``role``; a sim bench has no other hosts."""
+        host = self.topology.kind(role) is Kind.HOST
+        if host and self._session.simulated and role not in self._stacks:
+            self.stand_in(role)
+        return role in self._stacks
 
     def stand_in(
         self,
@@ -105,10 +112,10 @@ class PlanHosts(Roles):
         self._demand(role, Kind.HOST)
         if self.network is not None or role in self._stacks:
             raise PlanError(f"{role}: a Python stack takes a host's place before its network is up")
-        ports = [self.placement.port(role, link.name) for link in self.topology.links_of(role)]
+        links = self.topology.links_of(role)
+        ports = tuple(self.placement.port(role, link.name) for link in links)
         place = self.placement.nodes[role]
-        driver = self._session.driver(place)
-        taken = take_ports(place, driver.execute, ports, self.loop)
+        taken = self._session.gear.host_ports(place, ports)
         self._ending.callback(taken.close)
         settings = (config or StackConfig.linux()).with_defects(*defects)
         luck = self._seed_of(role, seed)
@@ -117,14 +124,20 @@ class PlanHosts(Roles):
         )
 
     def spoil(self, role: str, *defects: Defect) -> None:
-        """Give the Python stack that the plan is going to make on the NIC ``role`` these defects.
+        """Have whatever plays ``role`` with these defects, before the plan has touched it.
 
-        For plans whose device under test is a Python stack, because no kernel does what they judge.
+        On a NIC the Python stack that the plan is going to make there; in the place of a host
+        another one; a simulated device as it is. Unsupported where a real device plays it.
         """
-        self._demand(role, Kind.NIC)
+        kind = self.topology.kind(role)
         if role in self._stacks:
             raise PlanError(f"{role}: a Python stack is given defects before it is made")
-        self._defects[role] = (*self._defects.get(role, ()), *defects)
+        if kind is Kind.NIC:
+            self._defects[role] = (*self._defects.get(role, ()), *defects)
+        elif kind is Kind.HOST:
+            self.stand_in(role, *defects)
+        else:
+            self._session.gear.spoil(self.placement.nodes[role], defects)
 
     def replace_hosts(self) -> None:
         """Put a good Python stack in the place of every kernel host."""

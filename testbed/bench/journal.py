@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from testbed.devices.changes import Change
 from testbed.errors import LabError, TestbedError
-from testbed.link.claim import NicBefore
+from testbed.link.before import NicBefore
 from testbed.timing import Instant
 
 __all__ = ["Entry", "Journal"]
@@ -104,6 +104,10 @@ class Journal:
             else:
                 self.undone(entry)
         return failures
+
+    def forget(self) -> None:
+        """Begin anew: what was changed is gone, with the gear that it was changed on."""
+        self.entries.clear()
 
     def close(self) -> None:
         """Close the file, and remove it when nothing in it is left to undo."""

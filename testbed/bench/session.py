@@ -7,17 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from testbed.bench.journal import Entry, Journal
-from testbed.bench.lease import Lease
 from testbed.bench.state import journal_file, state_file
 from testbed.bench.wireproof import Proof, prove_wires
 from testbed.console.transcript import ConsoleLog
 from testbed.devices.settings import ConfiguredDriver
 from testbed.errors import BenchError, CablingError, ConsoleError, TestbedError
-from testbed.hosts import RealLoop
 from testbed.inventory import Bench as BenchFile
-from testbed.labs.hardware import Gear
-from testbed.labs.opening import open_lab
-from testbed.link.claim import NicBefore, restore
+from testbed.labs.opening import open_bench
+from testbed.link.before import NicBefore
 
 __all__ = ["BenchSession", "held"]
 
@@ -25,7 +22,8 @@ __all__ = ["BenchSession", "held"]
 class BenchSession:
     """One bench, held by one run, from lease to release.
 
-    ``keep_config`` leaves the changes of plans in place at the end. ``say`` is told what happens.
+    ``keep_config`` leaves the changes of plans in place at the end. ``seed`` is where the chance of
+    a sim bench comes from. ``say`` is told what happens.
     """
 
     def __init__(
@@ -34,12 +32,14 @@ class BenchSession:
         *,
         keep_config: bool = False,
         prove: bool = True,
+        seed: int = 1,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.file = bench_file
         self.keep_config = keep_config
         self.proofs: list[Proof] = []
         self.restore_notes: list[str] = []
+        self.seed = seed
         self._prove = prove
         self._say = say
         self._stack = ExitStack()
@@ -50,27 +50,53 @@ class BenchSession:
     def open(self) -> None:
         """Take the bench and make it ready; whatever fails, what was taken is given back."""
         with ExitStack() as undo:
-            if self.file.lab != "virtual":  # every run builds a virtual bench of its own
-                name = self.file.bench
-                undo.enter_context(Lease(state_file("leases", name, ".lock"), name))
-            self.hardware = undo.enter_context(open_lab(self.file, self._say))
-            self.loop = RealLoop()
-            undo.callback(self.loop.close)
-            # Virtual devices die with the run: nothing of theirs can be left to undo.
-            path = None if self.file.lab == "virtual" else journal_file(self.file)
+            if self.outlives_us:
+                self._take_lease(undo)
+            lab = undo.enter_context(open_bench(self.file, str(self.seed), self._say))
+            self.hardware, self.loop = lab.bench, lab.loop
+            path = journal_file(self.file) if self.outlives_us else None
             self.journal = Journal(path, self.loop.wall_now)
             undo.callback(self.journal.close)
             self.console = ConsoleLog(self.loop.wall_now)
-            self.gear = Gear(self.hardware, self.loop, self.journal, self.console, self._note_claim)
+            self.gear = lab.gear(self.journal, self.console, self._note_claim)
             undo.callback(self._close_gear)
             self._recover()
-            if self._prove:
+            if self._prove and not self.simulated:
                 self._refuse_miswired()
             self._stack = undo.pop_all()
+
+    @property
+    def outlives_us(self) -> bool:
+        """Whether the gear is there before the run and after it: nothing of it may be lost.
+
+        Every run builds a virtual or a sim bench of its own, which ends with it.
+        """
+        return self.file.lab == "hardware"
+
+    @property
+    def simulated(self) -> bool:
+        """Whether time is virtual, and the bench made, and so wired, as the file says."""
+        return self.file.lab == "sim"
+
+    def _take_lease(self, undo: ExitStack) -> None:
+        from testbed.bench.lease import Lease  # noqa: PLC0415 - it locks files as only Unix does
+
+        name = self.file.bench
+        undo.enter_context(Lease(state_file("leases", name, ".lock"), name))
+
+    def renew(self, plan: str, seed: int | None = None) -> None:
+        """Have a sim bench as new for a plan: how it goes follows from the seed and its name."""
+        if self.simulated:
+            self.gear.renew(f"{self.seed if seed is None else seed} {plan}")
+            self.journal.forget()
+            self.console.forget()
+            self._baselines.clear()
 
     def close(self) -> None:
         """Undo what is still changed, compare every device with how it was found, release."""
         with self._stack:
+            if self.simulated:
+                return  # each plan had a bench of its own
             if self.keep_config:
                 self._tell_what_stays()
                 return
@@ -79,7 +105,7 @@ class BenchSession:
 
     def driver(self, name: str) -> ConfiguredDriver:
         """The driver of a device; its configuration is read before it is first touched."""
-        driver = self.gear.driver(name)
+        driver: ConfiguredDriver = self.gear.driver(name)
         if name not in self._baselines:
             self.versions[name] = driver.version()
             self._baselines[name] = driver.read_config()
@@ -127,6 +153,8 @@ class BenchSession:
 
     def _undo(self, entry: Entry) -> None:
         if entry.nic is not None:
+            from testbed.link.claim import restore  # noqa: PLC0415 - of Linux
+
             restore(entry.nic)
         if entry.change is None:
             return

@@ -16,7 +16,7 @@ from testbed.bench.topology import Kind
 from testbed.devices.registry import PLATFORMS
 from testbed.errors import LinkError
 from testbed.inventory import Cable, End
-from testbed.labs.hardware import Gear
+from testbed.labs.gear import Gear
 from testbed.timing import after, milliseconds, seconds
 from testbed.wire import EthFrame, MacAddr
 

@@ -43,6 +43,10 @@ class ConsoleLog:
         """All lines so far, oldest first."""
         return tuple(self._lines)
 
+    def forget(self) -> None:
+        """Begin anew, without a line."""
+        self._lines.clear()
+
     def add(self, device: str, transport: str, direction: Direction, text: str) -> None:
         """Add a line, cut where it is very long."""
         if len(text) > LONGEST_LINE:

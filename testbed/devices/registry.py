@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from testbed.console.cli import Cli
-from testbed.console.profiles import LINUX_SHELL, DialogProfile
+from testbed.console.profiles import LINUX_SHELL, SIM_CLI, DialogProfile
 from testbed.devices.base import DriverContext, Files
 from testbed.devices.changes import ChangeLog
 from testbed.devices.platforms.frr.driver import Frr
@@ -25,9 +25,12 @@ __all__ = ["PLATFORMS", "PlatformInfo", "open_driver"]
 class PlatformInfo:
     """What a platform is, how its command line speaks, and what makes its driver."""
 
-    kind: Literal["switch", "router", "host"]
+    kind: Literal[
+        "switch", "router", "host", "hub", "bus", "ring", "server", "balancer", "gateway"
+    ]
     profile: DialogProfile
-    driver: Callable[[DriverContext], ConfiguredDriver]
+    driver: Callable[[DriverContext], ConfiguredDriver] | None
+    """None for what has no command line: a Python stack in a host's place."""
 
 
 PLATFORMS: dict[str, PlatformInfo] = {
@@ -35,6 +38,7 @@ PLATFORMS: dict[str, PlatformInfo] = {
     "linux_bridge": PlatformInfo("switch", LINUX_SHELL, LinuxBridge),
     "linux_host": PlatformInfo("host", LINUX_SHELL, LinuxHost),
     "openvswitch": PlatformInfo("switch", LINUX_SHELL, OpenVswitch),
+    "sim_host": PlatformInfo("host", SIM_CLI, None),
 }
 """Every platform, by the name that bench files use."""
 
@@ -55,4 +59,6 @@ def open_driver(  # noqa: PLR0917 - the parts of a DriverContext, in their order
         raise PlanError(
             f"{name}: no driver for platform {platform!r}; there are {', '.join(PLATFORMS)}"
         ) from None
+    if info.driver is None:
+        raise PlanError(f"{name}: a {platform} has no command line, and no driver")
     return info.driver(DriverContext(name, cli, changes, clock, ports, files))

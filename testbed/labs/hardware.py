@@ -27,9 +27,13 @@ from testbed.inventory import Bench as BenchFile
 from testbed.inventory import Device as DeviceEntry
 from testbed.inventory import Ssh
 from testbed.inventory.credentials import resolve
+from testbed.labs.gear import HostPorts
+from testbed.labs.stackdevice.ports import take_ports
 from testbed.link.afpacket import AfPacketPort
-from testbed.link.claim import NicBefore, NicClaim, claim
+from testbed.link.before import NicBefore
+from testbed.link.claim import NicClaim, claim
 from testbed.link.nic import wait_for_link
+from testbed.stack.variants import Defect
 from testbed.timing import Duration, seconds
 
 __all__ = ["Gear", "LoopCli", "ssh_access"]
@@ -245,6 +249,18 @@ class Gear:
         )
         self._logins.append(cli)
         return cli
+
+    def host_ports(self, name: str, ports: tuple[str, ...]) -> HostPorts:
+        """The ports of a host, for a Python stack; Unsupported where it is another machine."""
+        return take_ports(name, self.driver(name).execute, ports, self.loop)
+
+    def spoil(self, name: str, defects: tuple[Defect, ...]) -> None:
+        """Unsupported: a real device is made wrong by real means."""
+        told = ", ".join(map(str, defects))
+        raise Unsupported(f"{name} is a real device, which cannot be given a defect: {told}")
+
+    def renew(self, seed: str) -> None:
+        """Nothing to do: real gear stays as it is."""
 
     def _files_of(self, name: str, entry: DeviceEntry) -> FabricFiles | None:
         if entry.ssh is None:

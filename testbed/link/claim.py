@@ -10,14 +10,14 @@ import errno
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
 
 from testbed.errors import LinkError
 from testbed.link import offload
+from testbed.link.before import NicBefore
 from testbed.link.ethtool import Ethtool
 from testbed.link.netlink import RouteNetlink
 
-__all__ = ["NicBefore", "NicClaim", "claim", "restore"]
+__all__ = ["NicClaim", "claim", "restore"]
 
 # /proc/sys/net is the reader's own network namespace, whichever proc is mounted. In this order:
 # IPv6 is silenced before the link comes up and could send a solicitation.
@@ -26,16 +26,6 @@ _QUIET = {
     "ipv4/conf/{}/arp_ignore": "8",  # the kernel's ARP answers for any address of the machine
     "ipv4/conf/{}/forwarding": "0",  # frames to the NIC's own MAC would leave by another NIC
 }
-
-
-class NicBefore(TypedDict):
-    """What a NIC was like before it was claimed; goes through JSON unharmed."""
-
-    interface: str
-    index: int
-    up: bool
-    sysctls: dict[str, str]
-    features: dict[str, bool]
 
 
 class NicClaim:

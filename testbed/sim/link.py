@@ -191,6 +191,8 @@ class Link:
     ) -> None:
         self.spec = spec
         self.ends = ends
+        self._network = network
+        self._entropy = entropy
         self.plugged = True
         self.up = False
         (left, left_port), (right, right_port) = ends
@@ -205,6 +207,14 @@ class Link:
         self.lanes[0].opposite, self.lanes[1].opposite = self.lanes[1], self.lanes[0]
         left.lanes[left_port] = self.lanes[0]
         right.lanes[right_port] = self.lanes[1]
+
+    def remade(self, defects: Iterable[Defect]) -> Link:
+        """The same cable with these defects, in its place."""
+        made = Link(self._network, self.spec, self.ends, self._entropy, defects)
+        made.plugged, made.up = self.plugged, self.up
+        for lane in made.lanes:
+            lane.up = self.up
+        return made
 
     def set_plugged(self, plugged: bool) -> None:
         """Pull the cable out, or put it back: both ends notice."""

@@ -150,6 +150,13 @@ class Network:
         link.refresh()
         return link
 
+    def rewire(self, name: str, defects: Iterable[Defect]) -> None:
+        """Put wrong cables in the place of all that end at the device ``name``."""
+        node = self.nodes[name]
+        for place, link in enumerate(self.links):
+            if any(end is node for end, _ in link.ends):
+                self.links[place] = link.remade(defects)
+
     def refresh(self, name: str) -> None:
         """A device switched a port, or was told something: links follow, and it sends."""
         node = self.nodes[name]

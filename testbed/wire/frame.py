@@ -23,13 +23,15 @@ class Frame:
 
     ``at`` is in nanoseconds of the capture clock (the realtime clock on real labs, virtual time on
     the sim lab). ``data`` starts at the destination MAC and has no FCS; tags that a NIC stripped
-    are put back. ``wire_length`` is the length before any snap length cut it.
+    are put back. ``wire_length`` is the length before any snap length cut it. ``damaged``: its FCS
+    was wrong; most NICs drop such a frame and say nothing.
     """
 
     data: bytes
     at: Instant
     direction: Direction = Direction.IN
     wire_length: int = -1
+    damaged: bool = False
 
     def __post_init__(self) -> None:
         if self.wire_length < 0:

@@ -1,0 +1,185 @@
+"""A NIC of the sim lab: the tester's end of a simulated cable, or a simulated host's."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from testbed.errors import LinkError
+from testbed.link.size import HEADER
+from testbed.sim.frames import LEAST, BadFcs, as_bytes
+from testbed.sim.network import Node
+from testbed.stack.output import Outgoing
+from testbed.timing import Instant
+from testbed.wire.addresses import MacAddr
+from testbed.wire.frame import Direction, Frame
+
+__all__ = ["WIRE", "SimPort", "Socket"]
+
+WIRE = ""
+"""The name of the one port of a NIC in the network."""
+
+CAPACITY = 1_000_000
+"""Frames that may wait to be read: more than any plan sends between two turns of the loop."""
+
+LONGEST = 9216 + HEADER + 4
+"""Bytes of the longest frame that the NIC's MAC sends or takes, whatever its MTU."""
+
+
+class SimPort:
+    """``Port`` on a simulated cable: what it brings waits to be read, what is sent goes at once.
+
+    It takes everything, as a capture card does: frames with a bad FCS are marked, runts kept.
+    """
+
+    def __init__(self, name: str, mac: MacAddr, mtu: int, epoch: Instant) -> None:
+        self.on_frame: Callable[[], None] | None = None
+        self.node: Node
+        """Its place in the network; set by whoever puts it there."""
+        self._name = name
+        self._mac = mac
+        self._mtu = mtu
+        self._epoch = epoch
+        self._waiting: deque[Frame] = deque()
+        self._dropped = 0
+        self._up = False
+        self._downs = 0
+        self._closed = False
+
+    # Port
+
+    @property
+    def name(self) -> str:
+        """The NIC's name in the bench file."""
+        return self._name
+
+    @property
+    def mac(self) -> MacAddr:
+        """Its own address."""
+        return self._mac
+
+    @property
+    def mtu(self) -> int:
+        """The largest payload of an untagged frame, in bytes, that the bench file allows."""
+        return self._mtu
+
+    def fileno(self) -> int:
+        """There is no descriptor: -1."""
+        return -1
+
+    def send(self, frame: bytes) -> None:
+        """Put a frame on the wire, filled up to the least length as the MAC of any NIC does it.
+
+        LinkError without a link, or where no NIC could send it.
+        """
+        self._send(frame, frame if len(frame) >= LEAST else frame.ljust(LEAST, b"\0"))
+
+    def send_runt(self, frame: bytes) -> None:
+        """Put a frame on the wire as it is, however short; LinkError as send()."""
+        self._send(frame, frame)
+
+    def send_damaged(self, frame: bytes) -> None:
+        """Put a frame on the wire whose check sequence is wrong; LinkError as send()."""
+        self._send(frame, BadFcs(frame))
+
+    def _send(self, frame: bytes, on_wire: bytes) -> None:
+        if self._closed or not self._up:
+            raise LinkError(f"{self._name}: cannot send: the link is down")
+        if not HEADER <= len(frame) <= LONGEST:
+            raise LinkError(
+                f"{self._name}: a frame of {len(frame)} bytes cannot be sent: expected {HEADER} "
+                f"to {LONGEST}"
+            )
+        lane = self.node.lanes[WIRE]
+        self._take(frame, lane.network.instant, Direction.OUT)
+        lane.send(on_wire)
+
+    def receive(self) -> list[Frame]:
+        """All frames that wait, oldest first."""
+        frames = list(self._waiting)
+        self._waiting.clear()
+        return frames
+
+    def dropped(self) -> int:
+        """Frames that found too many others waiting."""
+        return self._dropped
+
+    def link_is_up(self) -> bool:
+        """Whether there is a link."""
+        return self._up
+
+    def check_alive(self) -> None:
+        """Raise LinkError when the link is down, or was."""
+        if not self._up:
+            raise LinkError(f"{self._name} lost its link while it was in use")
+        if self._downs:
+            raise LinkError(
+                f"{self._name} lost its link {self._downs} times while in use; it is back now"
+            )
+
+    def forgive(self) -> None:
+        """Take the link's losses so far as meant."""
+        self._downs = 0
+
+    def close(self) -> None:
+        """Stop; frames that arrive are not kept. Closing twice is no error."""
+        self._closed = True
+        self._waiting.clear()
+
+    # The cable's side
+
+    def set_link(self, up: bool) -> None:
+        """The link came or went."""
+        self._downs += self._up and not up
+        self._up = up
+
+    def hear(self, frame: bytes, now: Instant) -> None:
+        """Take a frame from the cable."""
+        self._take(frame, now, Direction.IN)
+
+    def _take(self, frame: bytes, now: Instant, direction: Direction) -> None:
+        if self._closed:
+            return
+        if len(self._waiting) >= CAPACITY:
+            self._dropped += 1
+            return
+        damaged = isinstance(frame, BadFcs)
+        seen = as_bytes(frame)
+        self._waiting.append(Frame(seen, Instant(self._epoch + now), direction, damaged=damaged))
+        if self.on_frame is not None:
+            self.on_frame()
+
+
+class Socket:
+    """A NIC's place in the network: ``Face`` to the cable, for the port behind it."""
+
+    def __init__(self, name: str, port: SimPort) -> None:
+        self.name = name
+        self.port = port
+
+    def receive(self, frame: bytes, now: Instant, interface: str | None = None) -> None:
+        """Hand the port a frame."""
+        del interface
+        self.port.hear(frame, now)
+
+    def handle_timeout(self, now: Instant) -> None:
+        """Nothing is ever due."""
+
+    def poll_timeout(self) -> Instant | None:
+        """Nothing is ever due."""
+        return None
+
+    def poll_transmit(self, now: Instant) -> Outgoing | None:
+        """What is sent has gone already."""
+        del now
+        return None
+
+    def set_link(self, port: str, up: bool, now: Instant) -> None:
+        """The link came or went."""
+        del port, now
+        self.port.set_link(up)
+
+    def is_enabled(self, port: str) -> bool:
+        """A NIC is always on."""
+        del port
+        return True
