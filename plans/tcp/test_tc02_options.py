@@ -242,19 +242,18 @@ def misread_window(
 ) -> str:
     """How the host took the peer's window for more, or for less, than it is."""
     shift = SHIFT if "scale" in offer.names else 0
-    edge = acked = most = 0
+    edge, nearest = 0, None
     for segment in sorted((*mine, *theirs), key=lambda each: each.number):
         if segment in theirs and segment.ack is not None:
             scale = 0 if segment.tcp.flags & TcpFlags.SYN else shift
             edge = max(edge, segment.ack + (segment.tcp.window << scale))
-            acked = max(acked, segment.ack)
         elif segment in mine and segment.payload:
             end = segment.seq + len(segment.payload)
             if end > edge:
                 return f"it sent up to byte {end} in #{segment.number}, beyond the window's {edge}"
-            most = max(most, end - acked)
-    if 0 < most <= WINDOW - MSS:
-        return f"it had {most} bytes under way at most, in a window of {WINDOW}"
+            nearest = edge - end if nearest is None else min(nearest, edge - end)
+    if nearest is not None and nearest >= MSS:
+        return f"it kept {nearest} bytes away from the window's edge, with {DOWN} to send"
     return ""
 
 

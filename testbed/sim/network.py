@@ -16,7 +16,7 @@ from testbed.sim.link import Lane, Link, LinkSpec
 from testbed.stack.entropy import Entropy
 from testbed.stack.output import Outgoing
 from testbed.stack.variants import Defect
-from testbed.timing import Instant
+from testbed.timing import Duration, Instant
 
 __all__ = ["Face", "Network", "Node"]
 
@@ -107,7 +107,7 @@ class Network:
 
     def __init__(self, *, seed: int | str = 0, start: Instant = _BEGIN, kept: int = KEPT) -> None:
         self.instant = start
-        """The present, in nanoseconds. Only run_next() moves it."""
+        """The present, in nanoseconds. Events move it."""
         self.nodes: dict[str, Node] = {}
         self.links: list[Link] = []
         self.journal = Journal(kept)
@@ -174,10 +174,16 @@ class Network:
         """When the next event is, or None."""
         return self._events[0][0] if self._events else None
 
+    def linger(self, span: Duration) -> Instant:
+        """Let ``span`` pass without a look at what is due in it; it happens late. Returns now."""
+        self.instant = Instant(self.instant + span)
+        return self.instant
+
     def run_next(self) -> None:
         """Move on to the next event, and let it happen."""
         at, _, whom, frame, cause = heapq.heappop(self._events)
-        self.instant = at
+        if at > self.instant:
+            self.instant = at
         whom.arrive(frame, cause)
         self.journal.cause = 0
 

@@ -19,6 +19,10 @@ EPOCH = Instant(946_684_800_000_000_000)
 same, so that the same plan with the same seed leaves the same bytes."""
 
 
+LOOK = Duration(2)
+"""How long a look at the clock takes."""
+
+
 class SimLoop:
     """``Loop`` in virtual time: the network's events and the bench's timers, soonest first."""
 
@@ -43,8 +47,12 @@ class SimLoop:
         return self._network.instant
 
     def wall_now(self) -> Instant:
-        """The capture clock: virtual time from a fixed date on."""
-        return Instant(EPOCH + self._network.instant)
+        """The capture clock: virtual time from a fixed date on.
+
+        A look at it takes a moment, as on any machine: what was sent before is earlier than what it
+        says, what is sent after is later.
+        """
+        return Instant(EPOCH + self._network.linger(LOOK) - LOOK // 2)
 
     def add_reader(self, descriptor: int, callback: Callable[[], None]) -> None:
         """PlanError: nothing of this machine can be waited for in virtual time."""
