@@ -6,8 +6,9 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from testbed.errors import PlanError
+from testbed.errors import PlanError, Unsupported
 from testbed.hosts import Loop, Tap
+from testbed.link.port import FlawedSender
 from testbed.timing import Duration, Instant
 from testbed.wire import EtherType, EthFrame, MacAddr, dissect, summary, to_bytes
 
@@ -48,19 +49,43 @@ class BenchNic:
     def inject(self, *frames: Any) -> None:
         """Send frames, in order: wire values, bytes from the destination MAC on, scapy packets.
 
-        An EthFrame is filled up to the least length, as a NIC would; bytes go as they are.
-        A frame for an address that the bench file calls management is refused (PlanError), and
-        frames leave no faster than its ``limits.max_rate``.
+        An EthFrame is filled up to the least length, as a NIC would; bytes go as they are, unless
+        the NIC itself fills them up. A frame for an address that the bench file calls management
+        is refused (PlanError), and frames leave no faster than its ``limits.max_rate``.
         """
+        self._inject(frames, self.tap.send)
+
+    def inject_damaged(self, *frames: Any) -> None:
+        """Send frames whose check sequence is wrong; Unsupported on a NIC that cannot."""
+        port = self.tap.port
+        if not isinstance(port, FlawedSender):
+            raise Unsupported(f"{self.role}: this NIC cannot send a wrong frame check sequence")
+        self._inject(frames, port.send_damaged)
+
+    def inject_runt(self, *frames: Any) -> None:
+        """Send frames as short as they are, below 60 bytes; Unsupported on a NIC that cannot."""
+        port = self.tap.port
+        if not isinstance(port, FlawedSender):
+            raise Unsupported(f"{self.role}: this NIC cannot send a frame below the least length")
+        self._inject(frames, port.send_runt, pad=False)
+
+    @property
+    def sends_flawed(self) -> bool:
+        """Whether the NIC can send runts and wrong check sequences."""
+        return isinstance(self.tap.port, FlawedSender)
+
+    def _inject(
+        self, frames: tuple[Any, ...], send: Callable[[bytes], None], *, pad: bool = True
+    ) -> None:
         for frame in frames:
-            data = frame.emit(pad=True) if isinstance(frame, EthFrame) else to_bytes(frame)
+            data = frame.emit(pad=pad) if isinstance(frame, EthFrame) else to_bytes(frame)
             self._refuse_management(data)
             if self._gap:
                 now = self._loop.now()
                 if now < self._next:
                     self._loop.run_until(lambda: False, Duration(self._next - now))
                 self._next = Instant(max(now, self._next) + self._gap)
-            self.tap.send(data)
+            send(data)
             self._on_inject()
 
     def _refuse_management(self, data: bytes) -> None:

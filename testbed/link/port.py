@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from testbed.wire.addresses import MacAddr
 from testbed.wire.frame import Frame
 
-__all__ = ["Port", "PushingPort"]
+__all__ = ["FlawedSender", "Port", "PushingPort"]
 
 
 class Port(Protocol):
@@ -66,3 +66,14 @@ class PushingPort(Protocol):
     """A port without a descriptor, which calls when a frame arrives or leaves."""
 
     on_frame: Callable[[], None] | None
+
+
+@runtime_checkable
+class FlawedSender(Protocol):
+    """A port whose MAC can be told to send what no good MAC sends."""
+
+    def send_damaged(self, frame: bytes) -> None:
+        """Send a frame with a wrong check sequence; LinkError as send()."""
+
+    def send_runt(self, frame: bytes) -> None:
+        """Send a frame as it is, however short; LinkError as send()."""
