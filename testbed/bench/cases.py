@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from testbed.bench.drill import Drill
+from testbed.bench.drill import Drill, Flaw
 from testbed.bench.placement import Placement, find_placements
 from testbed.bench.topology import Topology
 from testbed.devices.registry import PLATFORMS
@@ -43,18 +43,25 @@ class Marked:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A plan on a placement, on good gear or with a drill's defect in it."""
+    """A plan on a placement, on good gear or with a defect in it: a drill's, or one that grades."""
 
     placement: Placement
     drill: Drill | None = None
+    flaw: Flaw | None = None
+    seed: int | None = None
+    """What all chance of a simulated bench follows from; None for the run's own."""
 
     @property
     def id(self) -> str:
-        """Short and readable, for the node id: ``sw1`` or ``sw1-never ages``."""
+        """Short and readable, for the node id: ``sw1``, ``sw1-never ages``, ``sw1-seed 3``."""
         topology = self.placement.topology
         dut = topology.dut
         places = [self.placement.nodes[name] for name, kind in topology.nodes]
         name = self.placement.nodes[dut] if dut else "-".join(places)
+        if self.flaw is not None:
+            return f"{name}-{self.flaw}"
+        if self.seed is not None:
+            return f"{name}-seed {self.seed}"
         return f"{name}-{self.drill.name}" if self.drill else name
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testbed.errors import PlanError
+from testbed.stack.variants import Defect
 
 if TYPE_CHECKING:
     from testbed.bench.bench import Bench
 
-__all__ = ["Drill", "drill"]
+__all__ = ["Drill", "Flaw", "drill"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Drill:
                 f"drill {self.name!r}: caught={self.caught!r} is no regular expression: {error}"
             ) from None
 
+    def roles_of(self, defect: Defect) -> tuple[str, ...]:
+        """The roles that this drill gives ``defect`` to, where it is one of its faults."""
+        parts = [part for fault in self.faults.values() for part in getattr(fault, "parts", ())]
+        return tuple(role for part, role in parts if part is defect)
+
     def fault_for(self, platforms: set[str]) -> Callable[[Bench], None] | None:
         """How to make one of ``platforms`` wrong; None where nobody knows how."""
         for platform, fault in self.faults.items():
@@ -58,6 +64,22 @@ class Drill:
                 f"drill {self.name!r}: the plan failed, but for another reason than "
                 f"/{self.caught}/: {failure}"
             ) from failure
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """A defect in whoever plays ``role``, by which a plan is graded: it does not know of it."""
+
+    defect: Defect
+    role: str
+
+    def __str__(self) -> str:
+        where = "" if self.role == "dut" else f" in {self.role}"
+        return f"{self.defect.name}{where}"
+
+    def sabotage(self, bench: Bench) -> None:
+        """Make the gear under ``bench`` wrong."""
+        bench.spoil(self.role, self.defect)
 
 
 def drill(

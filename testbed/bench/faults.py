@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from testbed.bench.topology import Kind
@@ -162,6 +163,17 @@ def program(source: str, *toward: str, role: str = "dut") -> Fault:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _OfDefects:
+    """A fault that is known by its defects, each with the role that it is given to."""
+
+    fault: Fault
+    parts: tuple[tuple[Defect, str], ...]
+
+    def __call__(self, bench: Bench) -> None:
+        self.fault(bench)
+
+
 def python_stack(
     *defects: Defect, config: StackConfig | None = None, role: str = "dut", seed: int | None = None
 ) -> Fault:
@@ -181,7 +193,7 @@ def python_stack(
         else:
             bench.stand_in(role, *defects, config=config, seed=seed)
 
-    return fault
+    return _OfDefects(fault, tuple((defect, role) for defect in defects))
 
 
 def all_of(*faults: Fault) -> Fault:
@@ -191,4 +203,4 @@ def all_of(*faults: Fault) -> Fault:
         for one in faults:
             one(bench)
 
-    return fault
+    return _OfDefects(fault, tuple(part for one in faults for part in getattr(one, "parts", ())))

@@ -45,7 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     options = Options.of(config)
     if options.bench is None:
         return
-    from testbed.devices.registry import PLATFORMS  # noqa: PLC0415 - see the module's docstring
+    from testbed.bench.grading.desk import DESK  # noqa: PLC0415 - see the module's docstring
+    from testbed.devices.registry import PLATFORMS  # noqa: PLC0415
     from testbed.inventory import load  # noqa: PLC0415
     from testbed.plugin.hooks import BenchPlugin  # noqa: PLC0415
     from testbed.plugin.run import Run  # noqa: PLC0415
@@ -62,6 +63,11 @@ def pytest_configure(config: pytest.Config) -> None:
             reporter.write_line(f"bench: {text}")
 
     config.stash[RUN] = Run(options, loaded.bench, say)
+    desk = config.stash.get(DESK, None)
+    if desk is not None:
+        from testbed.plugin.grading import GradingPlugin  # noqa: PLC0415
+
+        config.pluginmanager.register(GradingPlugin(desk, loaded.bench), "testbed-grading")
     config.pluginmanager.register(BenchPlugin(config.stash[RUN]), "testbed-bench")
     if options.narrate:
         from testbed.plugin.terminal import Narrator  # noqa: PLC0415
@@ -82,7 +88,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
         try:
             marked = read_marks(metafunc.definition)
-            if wanted:
+            grading = metafunc.config.pluginmanager.getplugin("testbed-grading")
+            if wanted and grading is not None:
+                cases, reason = grading.cases(metafunc.definition, marked)
+            elif wanted:
                 cases, reason = cases_for(marked, run.file, drill=run.options.drill)
         except PlanError as error:
             where = metafunc.definition.nodeid

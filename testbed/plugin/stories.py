@@ -59,8 +59,8 @@ class Story:
         return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_")[:150]
 
 
-def tell(story: Story) -> PlanRecord:
-    """The record of one plan."""
+def tell(story: Story, *, in_full: bool = True) -> PlanRecord:
+    """The record of one plan; with what it saw where that is told ``in_full``."""
     case, bench, marked = story.case, story.bench, story.marked
     return PlanRecord(
         nodeid=story.nodeid,
@@ -89,7 +89,7 @@ def tell(story: Story) -> PlanRecord:
             for line in story.console
         ),
         changes=tuple(_change(entry) for entry in story.changes),
-        **(_seen(bench) if bench else {}),
+        **(_seen(bench) if bench and in_full else {}),
         artifacts=_artifacts(story),
     )
 

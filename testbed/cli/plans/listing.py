@@ -1,4 +1,4 @@
-"""``testbed plans``: what there is to run."""
+"""``testbed plans list``: what there is to run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,7 @@ from testbed.bench.cases import Marked, first_line, read_marks
 from testbed.cli.exits import Exit
 from testbed.errors import PlanError
 
-__all__ = ["plans"]
-
-
-@click.group()
-def plans() -> None:
-    """List plans."""
+__all__ = ["list_plans"]
 
 
 class _Collector:
@@ -45,7 +40,7 @@ class _Collector:
                 self.unread.append(f"{nodeid}: {error}")
 
 
-@plans.command("list")
+@click.command("list")
 @click.argument("paths", nargs=-1, metavar="[PLANS]...")
 def list_plans(paths: tuple[str, ...]) -> None:
     """List the plans in PLANS (default: plans) with their rows, topologies and clauses."""

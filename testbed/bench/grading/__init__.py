@@ -1,0 +1,1 @@
+"""Grading: whether a plan tells a good device from a bad one, and which expectation does."""

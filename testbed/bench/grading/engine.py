@@ -1,0 +1,131 @@
+"""Handing out the cases of a grade to worker processes, and collecting how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Literal
+
+from testbed.bench.grading.desk import CaseFound, Collected, Order, Outcome
+from testbed.bench.grading.schedule import Schedule
+from testbed.bench.grading.workers import Worker
+from testbed.errors import LabError
+from testbed.timing import Duration, format_duration, seconds
+
+__all__ = ["PATIENCE", "Graded", "run_cases"]
+
+PATIENCE = seconds(60)
+"""How long one case may take by the wall clock; a plan that hangs has caught nothing."""
+
+START_UP = 120.0
+"""Seconds that a worker may take to collect the plans."""
+
+Progress = Callable[[int, int], None]
+"""Told how many cases are done, of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """All that was found, and how each case ended that was run, by its id."""
+
+    collected: Collected
+    outcomes: Mapping[str, Outcome]
+    cases: Mapping[str, CaseFound]
+
+
+def run_cases(
+    order: Order,
+    arguments: Sequence[str],
+    *,
+    jobs: int,
+    patience: Duration = PATIENCE,
+    progress: Progress = lambda _done, _total: None,
+) -> Graded:
+    """Run every case of ``order`` in ``jobs`` processes; ``arguments`` are each one's for pytest.
+
+    LabError where a worker ends before it has told what there is to run.
+    """
+    with ExitStack() as ending:
+        office = _Office(order, arguments, patience, ending)
+        office.hire(jobs)
+        while not office.finished:
+            office.turn()
+            if office.schedule is not None:
+                progress(len(office.schedule.outcomes), office.schedule.total())
+        if office.collected is None or office.schedule is None:
+            raise LabError("no worker told which plans there are")
+        return Graded(office.collected, office.schedule.outcomes, office.schedule.cases)
+
+
+class _Office:
+    """The workers, and what is left to hand out."""
+
+    def __init__(
+        self, order: Order, arguments: Sequence[str], patience: Duration, ending: ExitStack
+    ) -> None:
+        self._order = order
+        self._arguments = arguments
+        self._patience = patience
+        self._workers: list[Worker] = []
+        self.collected: Collected | None = None
+        self.schedule: Schedule | None = None
+        ending.callback(self._dismiss_all)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all has been run that there is to run."""
+        busy = any(worker.case for worker in self._workers)
+        return self.schedule is not None and not busy and not self.schedule.left
+
+    def hire(self, jobs: int) -> None:
+        """Start workers."""
+        self._workers += [Worker(self._order, self._arguments) for _ in range(jobs)]
+
+    def turn(self) -> None:
+        """Hand out what can be, and wait until a worker tells something or takes too long."""
+        for worker in self._workers:
+            if self.schedule is not None and worker.idle and (case := self.schedule.next()):
+                worker.give(case)
+        within = min(self._left(worker) for worker in self._workers)
+        ready = wait([worker.connection for worker in self._workers], max(within, 0.0))
+        for worker in list(self._workers):
+            if worker.connection in ready:
+                self._listen(worker)
+            elif self._left(worker) <= 0:
+                self._lose(worker, "took too long")
+
+    def _left(self, worker: Worker) -> float:
+        """Seconds until ``worker`` has taken too long."""
+        if worker.case is not None:
+            return self._patience / seconds(1) - worker.busy_for
+        return START_UP if worker.idle else START_UP - worker.busy_for
+
+    def _listen(self, worker: Worker) -> None:
+        told = worker.hear()
+        if told is None:
+            self._lose(worker, "died")
+            return
+        worker.case, worker.idle = None, True
+        if isinstance(told, Collected) and self.schedule is None:
+            self.collected, self.schedule = told, Schedule(told, self._order.seeds[0])
+        elif isinstance(told, Outcome) and self.schedule is not None:
+            self.schedule.done(told)
+
+    def _lose(self, worker: Worker, how: Literal["died", "took too long"]) -> None:
+        """Take a worker out that has died or hangs, and another in for it."""
+        case, took, printed = worker.case, worker.busy_for, worker.printed()
+        if case is None and not worker.idle:
+            raise LabError(f"a worker {how} before it had read the plans:\n{printed}")
+        self._workers.remove(worker)
+        worker.end()
+        if case is not None and self.schedule is not None:
+            limit = f"took longer than {format_duration(self._patience)}"
+            reason = limit if how == "took too long" else f"its process ended: {printed}"
+            self.schedule.done(Outcome(case, how, reason, seconds=took))
+        self.hire(1)
+
+    def _dismiss_all(self) -> None:
+        for worker in self._workers:
+            worker.end()

@@ -1,0 +1,19 @@
+"""``testbed plans``: what there is to run, and what it is worth."""
+
+from __future__ import annotations
+
+import click
+
+from testbed.cli.plans.grading import grade
+from testbed.cli.plans.listing import list_plans
+
+__all__ = ["plans"]
+
+
+@click.group()
+def plans() -> None:
+    """List plans, and grade them: whether they tell a good device from a bad one."""
+
+
+for command in (list_plans, grade):
+    plans.add_command(command)

@@ -1,0 +1,96 @@
+"""A grade on the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from testbed.bench.grading.results import DefectGrade, Grade, RowGrade
+
+__all__ = ["defect_table", "idle_table", "summary", "trouble_table"]
+
+
+def defect_table(grade: Grade) -> Table:
+    """Each defect of each row: by which expectation it was caught, or why not."""
+    table = Table(
+        title="defects: which expectation of which plan catches them", title_justify="left"
+    )
+    table.add_column("row", no_wrap=True)
+    table.add_column("defect", ratio=2)
+    table.add_column("in", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("by", ratio=3)
+    for row in grade.rows:
+        for defect in row.defects:
+            table.add_row(*_defect(row, defect))
+        for name in row.lacking:
+            missing = Text("the catalogue names it, and no Defect of this row has this name")
+            table.add_row(row.id, Text(name), "-", Text("unknown", "bold red"), missing)
+    return table
+
+
+def _defect(row: RowGrade, defect: DefectGrade) -> tuple[Text, ...]:
+    name = Text(defect.name, "" if defect.counts else "dim")
+    caught = defect.caught_by
+    if caught is None or caught.decision is None:
+        kinds = ", ".join(defect.kinds)
+        return Text(row.id), name, Text(kinds), Text("missed", "bold red"), Text(defect.reason)
+    by = Text(f"{caught.decision.place}\n", "cyan") + Text(caught.decision.expectation, "")
+    return Text(row.id), name, Text(caught.role), Text("caught", "green"), by
+
+
+def idle_table(grade: Grade) -> Table:
+    """The expectations that never decided anything."""
+    table = Table(title="expectations that never decided anything", title_justify="left")
+    table.add_column("row", no_wrap=True)
+    table.add_column("where", no_wrap=True)
+    table.add_column("expectation")
+    told = set()
+    for plan in grade.plans:
+        if plan.verdict != "good" or plan.row == "":
+            continue  # it was not seen to decide, for other reasons
+        path = plan.id.partition("::")[0]
+        for one in plan.idle:
+            if (path, one.line, one.end) not in told:
+                told.add((path, one.line, one.end))
+                table.add_row(Text(plan.row), Text(f"{path}:{one.line}", "cyan"), Text(one.text))
+    return table
+
+
+def trouble_table(grade: Grade) -> Table:
+    """What is wrong with plans: false alarms, errors, and what their authors should know."""
+    table = Table(title="plans that are not in order", title_justify="left")
+    table.add_column("plan", ratio=2)
+    table.add_column("", no_wrap=True)
+    table.add_column("why", ratio=3)
+    for plan in grade.plans:
+        if plan.verdict != "good":
+            style = "yellow" if plan.verdict == "skipped" else "bold red"
+            table.add_row(Text(plan.id), Text(plan.verdict, style), Text(plan.reason))
+        for remark in plan.remarks:
+            table.add_row(Text(plan.id), Text("remark", "yellow"), Text(remark))
+    return table
+
+
+def summary(grade: Grade) -> Group:
+    """How many of how many, and what is wrong."""
+    defects = [defect for row in grade.rows for defect in row.defects]
+    named = [defect for defect in defects if defect.counts]
+    lacking = sum(len(row.lacking) for row in grade.rows)
+    caught = sum(defect.verdict == "caught" for defect in defects)
+    named_caught = sum(defect.verdict == "caught" for defect in named)
+    idle = sum(len(plan.idle) for plan in grade.plans)
+    expectations = sum(len(plan.expectations) for plan in grade.plans)
+    good = sum(plan.verdict == "good" for plan in grade.plans)
+    of_all = f"{caught} of {len(defects)} defects caught"
+    of_named = f"{named_caught} of {len(named) + lacking} of the catalogue's and your own"
+    passing = f"{good} of {len(grade.plans)} plans pass on good devices"
+    lines = (
+        f"{of_all}; {of_named}",
+        f"{passing}, {len(grade.seeds)} seeds; {len(grade.false_alarms)} false alarms",
+        f"{expectations - idle} of {expectations} expectations decided something",
+        f"{grade.cases} runs in {grade.seconds:.0f} s, {grade.jobs} at a time",
+    )
+    verdict = Text("passed", "bold green") if grade.passed else Text("not passed", "bold red")
+    return Group(*map(Text, lines), verdict)
