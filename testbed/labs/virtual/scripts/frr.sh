@@ -4,6 +4,9 @@ echo 'service integrated-vtysh-config' >/etc/frr/vtysh.conf
 {
     echo "hostname $(hostname)"
     echo 'log file /var/log/frr.log'
+    # FRR 8.4 takes a next hop that came back with its link for one that never left the kernel's
+    # group: routes that shared it would do without it from then on.
+    echo 'no zebra nexthop kernel enable'
 } >/etc/frr/frr.conf
 # mgmtd exists from FRR 8.5 on; without -I they all read the one file that vtysh writes.
 for name in mgmtd zebra staticd; do
