@@ -5,6 +5,7 @@ Nobody of the good stack imports this. A plan's drill has one put in the place o
 """
 
 from testbed.stack.defects import (
+    blackholes,
     closing,
     datagrams,
     dhcp,
@@ -15,6 +16,7 @@ from testbed.stack.defects import (
     pmtu,
     receiver,
     recovery,
+    resending,
     segments,
     sender,
     services,
@@ -26,6 +28,7 @@ from testbed.stack.defects import (
 )
 
 __all__ = [
+    "blackholes",
     "closing",
     "datagrams",
     "dhcp",
@@ -36,6 +39,7 @@ __all__ = [
     "pmtu",
     "receiver",
     "recovery",
+    "resending",
     "segments",
     "sender",
     "services",

@@ -198,7 +198,7 @@ class _SilentInClosing(Delivery):
 
 
 DEAF_IN_CLOSING = Defect(
-    "deaf in CLOSING",
+    "stuck",
     "TC-26",
     "A stack has no arrow out of CLOSING: sockets of crossing closes stay there until a reboot.",
     {Acks: _DeafInClosing},

@@ -71,7 +71,7 @@ class _Sends9216(UdpLayer):
 
 
 CONSTANT_ID = Defect(
-    "constant identification",
+    "constant id",
     "FR-07",
     "A stack sends all packets with identification 0, as small boot loaders do: two that are "
     "cut up on the way are mixed.",

@@ -214,7 +214,7 @@ CLASSFUL: Final = Defect(
     {Routes: _ByClass},
 )
 BROADCASTS_ONE_OFF: Final = Defect(
-    "broadcast one off",
+    "off by one",
     "IP-14",
     "A host counts the last host of its subnet as the broadcast address: that neighbour's packets "
     "go to everybody.",

@@ -255,7 +255,7 @@ STEP_BY_STEP = Defect(
 )
 
 OBEYS_FORGED_TCP = Defect(
-    "obeys forged messages about segments",
+    "obeys it",
     "PM-08",
     "A stack looks at no more than the destination that a frag needed quotes: anybody who "
     "knows the addresses makes its connections crawl (RFC 5927).",

@@ -230,7 +230,7 @@ class _RestartsInitial(Window):
 
 
 KEEPS_WINDOW = Defect(
-    "keeps its window",
+    "cwnd kept",
     "TC-19",
     "A stack resends a whole window when its timer expires: where a queue overflowed it overflows "
     "again, as the Internet's did in October 1986.",

@@ -111,7 +111,7 @@ class _NoUserTimeout(Timers):
 
 
 NEVER_GIVES_UP = Defect(
-    "never gives up",
+    "forever",
     "TC-11",
     "A stack resends for ever: a server keeps a socket, a process and a buffer for each client "
     "that was switched off, until it has none left.",
@@ -119,7 +119,7 @@ NEVER_GIVES_UP = Defect(
 )
 
 GIVES_UP_AT_ONCE = Defect(
-    "gives up at once",
+    "after one",
     "TC-11",
     "A stack ends a connection at its first timeout: a cable that is out for a second ends every "
     "session that crosses it.",

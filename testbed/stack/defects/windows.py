@@ -73,7 +73,7 @@ class _NoBareUpdates(Acks):
 
 
 NEVER_PROBES = Defect(
-    "never probes",
+    "deadlock",
     "TC-23",
     "A stack waits for the peer to say that its window is open again: if that one ACK is lost, "
     "both wait for ever.",
