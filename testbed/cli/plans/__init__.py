@@ -6,14 +6,15 @@ import click
 
 from testbed.cli.plans.grading import grade
 from testbed.cli.plans.listing import list_plans
+from testbed.cli.plans.new import new
 
 __all__ = ["plans"]
 
 
 @click.group()
 def plans() -> None:
-    """List plans, and grade them: whether they tell a good device from a bad one."""
+    """List plans, begin new ones, and grade them: whether they tell a good device from a bad."""
 
 
-for command in (list_plans, grade):
+for command in (list_plans, grade, new):
     plans.add_command(command)
