@@ -34,6 +34,7 @@ from testbed.inventory.values import (
     Rate,
     SerialPath,
     Speed,
+    Stated,
     Tolerance,
     User,
     refused,
@@ -174,6 +175,13 @@ class Device(_Frozen):
         description=(
             "Configuration that a restore puts on the device; relative to the bench file or, "
             "where it is not there, to the current directory; ~ allowed."
+        ),
+    )
+    stated: dict[Name, Stated] = Field(
+        default_factory=dict,
+        description=(
+            "What its data sheet promises, by the name under which a plan asks for it: "
+            "fdb_capacity in addresses, learning_rate in addresses per second. Zero or more."
         ),
     )
 

@@ -39,6 +39,7 @@ __all__ = [
     "Rate",
     "SerialPath",
     "Speed",
+    "Stated",
     "Tolerance",
     "User",
     "format_rate",
@@ -272,6 +273,9 @@ FilePath = Annotated[
 ]
 
 Tolerance = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+
+Stated = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+"""A figure of a data sheet."""
 
 Address = Annotated[
     str,

@@ -14,7 +14,7 @@ def test_unknown_key_offers_the_nearest(problems, small):
     found = only(problems(small.replace("platform:", "platfrom: openvswitch\n    platform:")))
     assert found == (
         "9:5: devices.sw1.platfrom: unknown key 'platfrom', did you mean 'platform'? "
-        "expected platform, ports, ssh, console, power or baseline"
+        "expected platform, ports, ssh, console, power, baseline or stated"
     )
 
 
@@ -189,6 +189,15 @@ def test_malformed_tolerance(value, problems, small):
     found = only(problems(f"{small}tolerances: {{ageing: {value}}}\n"))
     assert "tolerances.ageing: " in found
     assert "expected" in found
+
+
+@pytest.mark.parametrize("value", ["-1", ".inf", ".nan", "'8k'", "~", "[1]"])
+def test_malformed_stated_figure(value, problems, small):
+    port = "    ports: [p1, p2]\n"
+    assert port in small
+    found = problems(small.replace(port, f"{port}    stated: {{fdb_capacity: {value}}}\n", 1))
+    assert "stated.fdb_capacity: " in only(found)
+    assert "expected" in only(found)
 
 
 def test_name_of_wrong_form(problems, small):

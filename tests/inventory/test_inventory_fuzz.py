@@ -180,6 +180,7 @@ def benches(draw):
             ),
             console=draw(st.none() | st.just(Serial(serial=f"/dev/tty{number}", baud=115200))),
             power=draw(st.none() | st.just(Power(relay="on", channel=number))),
+            stated=draw(st.dictionaries(NAMES, st.floats(0, 1e300), max_size=2)),
         )
         for number, name in enumerate(names)
     }
