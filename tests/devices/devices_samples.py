@@ -39,6 +39,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     "openvswitch/list-mirror": ovs.parse_mirrors,
     "openvswitch/fdb-show": lambda text: ovs.parse_fdb(text, OVS_PORTS),
     "openvswitch/dump-flows": ovs.parse_flows,
+    "openvswitch/dump-meters": ovs.parse_meters,
+    "openvswitch/meter-features": ovs.parse_most_meters,
     "linux_bridge/ip-link-bridge": bridge.parse_bridge,
     "linux_bridge/ip-link-ports": bridge.parse_bridge_ports,
     "linux_bridge/fdb-show": bridge.parse_fdb,

@@ -134,6 +134,38 @@ def test_a_mirror_port_carries_both_directions_and_nothing_else(ovs_gear, switch
         switch.set_mirror(("p5",), "p5")
 
 
+def test_storm_control_holds_broadcasts_and_nothing_else(ovs_gear, switch, journal):
+    before = switch.read_config()
+    wires = ovs_gear.wires
+    switch.set_storm_control("p1", 10)
+    assert "port p1 storm = 10\n" in switch.read_config()
+    switch.set_storm_control("p1", 20)
+    assert "port p1 storm = 20\n" in switch.read_config()
+    for number in range(30):
+        wires["p1"].send(frame(A, ALL, b"storm %02d" % number))
+        wires["p1"].send(frame(A, C, b"unknown %02d" % number))
+    assert wires["p2"].heard(b"storm 00")
+    assert wires["p2"].heard(b"unknown 29")
+    assert wires["p2"].heard(b"storm 29", within=0.05) is None
+    wires["p3"].send(frame(B, ALL, b"other port"))
+    assert wires["p2"].heard(b"other port")
+    switch.set_storm_control("p1", None)
+    assert switch.read_config() == before
+    assert len(journal.changes) == 3
+    switch.set_storm_control("p1", None)
+    assert len(journal.changes) == 3
+    with pytest.raises(PlanError, match="1 frame per second at least"):
+        switch.set_storm_control("p1", 0)
+
+
+def test_a_meter_that_is_no_storm_control_is_left_alone(ovs_gear, switch):
+    before = switch.read_config()
+    ofctl = "ovs-ofctl -O OpenFlow13"
+    ovs_gear.space.sh(f"{ofctl} add-meter br0 meter=2,pktps,band=type=drop,rate=5")
+    assert switch.read_config() == before
+    ovs_gear.space.sh(f"{ofctl} del-meter br0 meter=2")
+
+
 def test_a_port_is_switched_off_and_on(ovs_gear, switch):
     switch.set_port_up("p2", up=False)
     switch.wait_port_up("p2", within=SOON, up=False)
@@ -205,6 +237,7 @@ def test_undoing_twice_and_undoing_what_never_happened_is_no_failure(switch, jou
     switch.set_mirror(("p1",), "p5")
     switch.set_vlan_mode("p1", VlanMode(access=10))
     switch.set_ageing_time(seconds(20))
+    switch.set_storm_control("p2", 100)
     for _ in range(2):
         for change in reversed(journal.changes):
             switch.undo(change.undo)

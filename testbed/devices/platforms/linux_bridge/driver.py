@@ -47,7 +47,11 @@ class LinuxBridge(FdbWaits, LinuxDriver):
         {
             "passes BPDUs": (
                 "a Linux bridge whose spanning tree is off forwards 01:80:c2:00:00:00 by design"
-            )
+            ),
+            "cuts padding off IPv4 packets": (
+                "a Linux bridge that shows packets to netfilter (bridge-nf-call-iptables) cuts "
+                "them to the length that their IPv4 header states"
+            ),
         }
     )
     least_ageing_time = LEAST_AGEING
@@ -156,6 +160,13 @@ class LinuxBridge(FdbWaits, LinuxDriver):
         """Remove the mirror session that set_mirror made."""
         held = self._mirrors().items()
         self._set("no mirror", *(Setting(key, value, None) for key, value in held))
+
+    def set_storm_control(self, port: str, frames_per_second: int | None) -> None:
+        """Unsupported: the kernel's bridge lets every broadcast in."""
+        del frames_per_second
+        raise Unsupported(
+            f"{self.name}: a Linux bridge has no storm control, at {port} or anywhere"
+        )
 
     def _settings(self) -> dict[str, str]:
         info = self._info()

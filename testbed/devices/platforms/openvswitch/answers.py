@@ -23,7 +23,9 @@ __all__ = [
     "parse_fdb",
     "parse_flows",
     "parse_interfaces",
+    "parse_meters",
     "parse_mirrors",
+    "parse_most_meters",
     "parse_ports",
 ]
 
@@ -127,6 +129,10 @@ _FDB_ROW = re.compile(
 )
 _FLOW = re.compile(r"\s*(?P<match>.*?)\s*actions=(?P<actions>\S+)\s*")
 
+_METER = re.compile(r"meter=(?P<meter>[0-9]{1,10}) (?P<flags>[a-z ]+)bands=")
+_BAND = re.compile(r"type=drop rate=(?P<rate>[0-9]{1,10})( burst_size=[0-9]{1,10})?\s*")
+_MOST_METERS = re.compile(r"max_meter:(?P<count>[0-9]{1,10}) ")
+
 # What dump-flows tells of a flow beyond its table, its priority and what it matches.
 _NO_MATCH = ("cookie=", "idle_timeout=", "hard_timeout=", "importance=", "send_flow_rem")
 
@@ -189,6 +195,34 @@ def parse_flows(text: str) -> dict[str, str]:
             parts.insert(0, _DEFAULT_PRIORITY)
         found[",".join(parts)] = match["actions"]
     return found
+
+
+def parse_meters(text: str) -> dict[int, int]:
+    """The meters that count packets, as dump-meters prints them: the rate of each, by its number.
+
+    The heading of OpenFlow's reply comes first; a meter of bytes, or of more than one band, is none
+    that storm control made, and left out.
+    """
+    blocks = re.split(r"^(?=meter=)", text, flags=re.MULTILINE)
+    if not blocks[0].startswith("OFPST_METER_CONFIG reply"):
+        raise DeviceError("line 1: expected 'OFPST_METER_CONFIG reply'")
+    found: dict[int, int] = {}
+    for block in blocks[1:]:
+        head, _, bands = block.partition("\n")
+        meter, band = _METER.fullmatch(head.rstrip()), _BAND.fullmatch(bands)
+        if meter is None:
+            raise DeviceError(f"expected 'meter=NUMBER FLAGS bands=', got {head!r}")
+        if band is not None and "pktps" in meter["flags"].split():
+            found[int(meter["meter"])] = int(band["rate"])
+    return found
+
+
+def parse_most_meters(text: str) -> int:
+    """How many meters the bridge's datapath has, as meter-features prints it."""
+    found = _MOST_METERS.search(text)
+    if found is None:
+        raise DeviceError("expected 'max_meter:NUMBER'")
+    return int(found["count"])
 
 
 def _objects(text: str) -> str:

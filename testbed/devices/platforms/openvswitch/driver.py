@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from testbed.devices.base import DriverContext, quote
@@ -16,7 +16,9 @@ from testbed.devices.platforms.openvswitch.answers import (
     parse_fdb,
     parse_flows,
     parse_interfaces,
+    parse_meters,
     parse_mirrors,
+    parse_most_meters,
     parse_ports,
 )
 from testbed.devices.settings import Form, Setting
@@ -53,7 +55,7 @@ class OpenVswitch(FdbWaits, LinuxDriver):
         {
             "keeps entries of dead ports": (
                 "Open vSwitch keeps what it learned on a port whose link goes down, until it ages"
-            )
+            ),
         }
     )
     least_ageing_time = LEAST_AGEING
@@ -168,6 +170,22 @@ class OpenVswitch(FdbWaits, LinuxDriver):
         """Remove the mirror session that set_mirror made."""
         self._set("no mirror", Setting(f"mirror {_MIRROR}", self._mirror(), None))
 
+    def set_storm_control(self, port: str, frames_per_second: int | None) -> None:
+        """Let in at most so many broadcast frames a second at ``port``; None: all of them.
+
+        By an OpenFlow meter of the port's own; Unsupported where the datapath has none.
+        """
+        features = self._openflow("meter-features")
+        if features is None or not parse_most_meters(features):
+            raise Unsupported(f"{self.name}: its datapath has no OpenFlow meters")
+        if frames_per_second is not None and frames_per_second < 1:
+            raise PlanError(f"a ceiling is 1 frame per second at least, got {frames_per_second}")
+        old = self._storms(self._port_numbers(), self._flows()).get(self._port(port))
+        new = None if frames_per_second is None else str(frames_per_second)
+        self._set(
+            f"port {port} storm control {new or 'off'}", Setting(f"port {port} storm", old, new)
+        )
+
     def _settings(self) -> dict[str, str]:
         bridge, ports = self._bridge_row(), self._port_rows()
         numbers = self._port_numbers()
@@ -190,11 +208,11 @@ class OpenVswitch(FdbWaits, LinuxDriver):
         for mirror in self._mirror_rows():
             if mirror.uuid in bridge.mirrors:
                 found[f"mirror {mirror.name}"] = _mirror_value(mirror, ports)
-        flows = self._read(
-            quote("ovs-ofctl", "--no-stats", "--no-names", "dump-flows", self._bridge()),
-            parse_flows,
-        )
-        return found | {f"flow {match}": actions for match, actions in flows.items()}
+        flows = self._flows()
+        storms = self._storms(numbers, flows)
+        found |= {f"port {port} storm": rate for port, rate in storms.items()}
+        metered = {lines.storm_flow(number) for number in numbers if numbers[number] in storms}
+        return found | {f"flow {key}": held for key, held in flows.items() if key not in metered}
 
     def _forms(self) -> tuple[Form, ...]:
         bridge, port = self._bridge(), self._port
@@ -231,6 +249,11 @@ class OpenVswitch(FdbWaits, LinuxDriver):
                 r"static (\S+) vlan (\d+)",
                 2,
                 lambda key, value: lines.static(bridge, key[1], key[2], value),
+            ),
+            Form(
+                r"port (\S+) storm",
+                4,
+                lambda key, value: lines.storm_control(bridge, self._ofport(port(key[1])), value),
             ),
             Form(r"mirror (\S+)", 3, lambda key, value: lines.mirror(bridge, key[1], value)),
             Form(r"flow (\S+)", 4, lambda key, value: lines.flow(bridge, key[1], value)),
@@ -269,6 +292,28 @@ class OpenVswitch(FdbWaits, LinuxDriver):
     def _port_numbers(self) -> dict[int, str]:
         rows = self._read(self._list("interface", ("name", "ofport")), parse_interfaces)
         return {row.ofport: row.name for row in rows if row.ofport is not None}
+
+    def _ofport(self, port: str) -> int:
+        return next(number for number, name in self._port_numbers().items() if name == port)
+
+    def _flows(self) -> dict[str, str]:
+        return self._read(
+            quote("ovs-ofctl", "--no-stats", "--no-names", "dump-flows", self._bridge()),
+            parse_flows,
+        )
+
+    def _storms(self, numbers: Mapping[int, str], flows: Mapping[str, str]) -> dict[str, str]:
+        """The ceiling of each port whose broadcasts a flow leads through its meter."""
+        metered = [number for number in numbers if lines.storm_flow(number) in flows]
+        if not metered:
+            return {}
+        meters = parse_meters(self._openflow("dump-meters") or "")
+        return {numbers[number]: str(meters[number]) for number in metered if number in meters}
+
+    def _openflow(self, command: str) -> str | None:
+        """The answer to a command of OpenFlow 1.3; None where the bridge speaks no such."""
+        reply = self._context.cli.run(quote(*lines.OPENFLOW, command, self._bridge()))
+        return None if reply.status else reply.output
 
     def _mirror_rows(self) -> tuple[MirrorRow, ...]:
         columns = ("_uuid", *(field for field in MirrorRow.model_fields if field != "uuid"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from testbed.devices.base import quote
 from testbed.errors import PlanError
 
 __all__ = [
+    "OPENFLOW",
     "bridge_column",
     "bridge_other_config",
     "flow",
@@ -14,7 +17,15 @@ __all__ = [
     "port_protected",
     "port_vlan",
     "static",
+    "storm_control",
+    "storm_flow",
 ]
+
+OPENFLOW: Final = ("ovs-ofctl", "-O", "OpenFlow13")
+"""OpenFlow 1.3 brought meters (5.7 of its specification)."""
+
+_BROADCAST = "ff:ff:ff:ff:ff:ff"
+_STORM = 700
 
 
 def bridge_other_config(bridge: str, name: str, value: str | None) -> tuple[str, ...]:
@@ -63,6 +74,37 @@ def flow(bridge: str, match: str, actions: str | None) -> tuple[str, ...]:
     if actions is not None:
         return (quote("ovs-ofctl", "add-flow", bridge, f"{match},actions={actions}"),)
     return (quote("ovs-ofctl", "--strict", "del-flows", bridge, match),)
+
+
+def storm_flow(ofport: int) -> str:
+    """What the flow matches that leads a port's broadcasts through its meter, as dump-flows has it.
+
+    Nobody else's flows have its priority.
+    """
+    return f"priority={_STORM},in_port={ofport},dl_dst={_BROADCAST}"
+
+
+def storm_control(bridge: str, ofport: int, rate: str | None) -> tuple[str, ...]:
+    """Let in at most ``rate`` broadcasts a second at a port, or all: its meter has its number.
+
+    A bucket of a tenth of a second evens the bursts out.
+    """
+    match = storm_flow(ofport)
+    if rate is None:
+        return (
+            quote("ovs-ofctl", "--strict", "del-flows", bridge, match),
+            quote(*OPENFLOW, "del-meter", bridge, f"meter={ofport}"),  # one that is not there, too
+        )
+    if not rate.isdecimal() or not int(rate):
+        raise PlanError(f"{rate!r}: expected a ceiling in frames per second, 1 at least")
+    bucket = max(1, int(rate) // 10)
+    band = f"band=type=drop,rate={rate},burst_size={bucket}"
+    meter = f"meter={ofport},pktps,burst,{band}"
+    return (
+        quote(*OPENFLOW, "del-meter", bridge, f"meter={ofport}"),  # takes flows through it along
+        quote(*OPENFLOW, "add-meter", bridge, meter),
+        quote(*OPENFLOW, "add-flow", bridge, f"{match},actions=meter:{ofport},NORMAL"),
+    )
 
 
 def mirror(bridge: str, name: str, value: str | None) -> tuple[str, ...]:
