@@ -3,10 +3,12 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PLANS ?= plans
 SEED ?= 1
-BENCH ?= inventory/virtual.yaml
+BENCH ?=
+VIRTUAL := inventory/virtual.yaml
+SIM := inventory/sim.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test drill bench soak soak-kernel fuzz lint clean
+.PHONY: help setup run sim test drill bench soak soak-kernel fuzz lint clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -14,15 +16,26 @@ help: ## list these targets
 setup: ## install what is missing: apt packages (as root), .venv, the package
 	@.ci/setup
 
-run: setup ## run every shipped plan on the virtual bench, and write the report
-	@$(BIN)/testbed run --bench $(BENCH) $(PLANS)
+run: setup ## run every shipped plan on the virtual bench, else on the sim bench: BENCH=FILE for another
+	@bench=$(BENCH); \
+	if [[ -z $$bench ]]; then \
+	    bench=$(VIRTUAL); \
+	    $(BIN)/testbed doctor >/dev/null 2>&1 || { \
+	        bench=$(SIM); \
+	        echo "make run: the virtual lab cannot run here ('testbed doctor' says why): on the sim lab instead" >&2; \
+	    }; \
+	fi; \
+	$(BIN)/testbed run --bench $$bench $(PLANS)
+
+sim: setup ## run every shipped plan, the slow ones too, on simulated devices in virtual time
+	@$(BIN)/testbed run --bench $(SIM) $(PLANS)
 
 test: ## run the project's own tests
 	@.ci/setup tests
 	@$(BIN)/python -m pytest
 
 drill: setup ## run every plan against devices made wrong on purpose: each must fail
-	@$(BIN)/testbed drill --bench $(BENCH) $(PLANS)
+	@$(BIN)/testbed drill --bench $(or $(BENCH),$(VIRTUAL)) $(PLANS)
 
 bench: setup ## measure it beside its peers: BENCHMARKS="wire_tcp ..." for some of them only
 	@$(BIN)/python -c 'import dpkt, pytcp' 2>/dev/null || \
@@ -36,7 +49,7 @@ fuzz: setup ## a million mutated frames into a live stack
 	@PYTHONPATH=tests/helpers $(BIN)/python tests/helpers/fuzz.py 1000000 $(SEED)
 
 soak-kernel: setup ## two hundred seeded transfers between a stack and a Linux kernel, likewise
-	@$(BIN)/testbed run --bench $(BENCH) --no-prove tests/soak/soak_kernel.py
+	@$(BIN)/testbed run --bench $(or $(BENCH),$(VIRTUAL)) --no-prove tests/soak/soak_kernel.py
 
 lint: setup ## check style, types and layers
 	@.ci/lint

@@ -152,6 +152,9 @@ def _lacks(placement: Placement, needs: tuple[str, ...], bench: BenchFile) -> st
     """What a device of ``placement`` does not have, or nothing."""
     if bench.lab == "virtual":
         return "" if "power" not in needs else "the virtual lab has no power relay"
+    if bench.lab == "sim":
+        lacking = [need for need in needs if need != "console"]
+        return f"the sim lab has no {lacking[0]}" if lacking else ""
     gear = {**bench.devices, **bench.hosts}
     for place in placement.nodes.values():
         for need in needs:

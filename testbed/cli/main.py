@@ -49,6 +49,7 @@ def main() -> None:
 
     \b
     First steps:
+      testbed run --bench inventory/sim.yaml         every plan, simulated, in seconds
       testbed doctor                                 what this machine can do
       testbed run --bench inventory/virtual.yaml     every plan, on software devices
       testbed inventory check my-lab.yaml            a file for your own gear

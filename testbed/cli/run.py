@@ -27,7 +27,17 @@ behaviour_option = click.option(
     help="Only plans of this row or family, such as SW-02 or TC. May be given several times.",
 )
 slow_option = click.option(
-    "--slow", is_flag=True, help="Also the plans that take minutes, which are left out otherwise."
+    "--slow",
+    is_flag=True,
+    help="Also the plans that take minutes, which are left out otherwise, but on a sim bench.",
+)
+seed_option = click.option(
+    "--seed",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Where all chance of a sim bench comes from: the same seed, the same run, to the byte.",
 )
 artifacts_option = click.option(
     "--artifacts", default="reports", show_default=True, metavar="DIR", help="Where reports go."
@@ -83,6 +93,7 @@ def _arguments(plans: tuple[str, ...], bench_file: Path, artifacts: str, capture
 @capture_option
 @artifacts_option
 @slow_option
+@seed_option
 @click.option(
     "--python-hosts",
     is_flag=True,
@@ -102,6 +113,7 @@ def run(  # noqa: PLR0917 - click passes each option by name
     capture: str,
     artifacts: str,
     slow: bool,
+    seed: int,
     python_hosts: bool,
     keep_config: bool,
     prove: bool,
@@ -111,12 +123,14 @@ def run(  # noqa: PLR0917 - click passes each option by name
     """Run PLANS (files, folders or pytest node ids; default: plans) on a bench.
 
     \b
-      testbed run --bench inventory/virtual.yaml
+      testbed run --bench inventory/sim.yaml            in virtual time, anywhere
+      testbed run --bench inventory/virtual.yaml        on software devices of this machine
       testbed run --bench rack7.yaml -b SW              switching only
       testbed run --bench rack7.yaml plans/routing -k ttl
     """  # noqa: D301 - \b is click's mark
     arguments = _arguments(plans, bench_file, artifacts, capture)
     arguments += ["--bench-slow"] if slow else []
+    arguments += ["--bench-seed", str(seed)]
     arguments += ["--bench-python-hosts"] if python_hosts else []
     arguments += ["--bench-keep-config"] if keep_config else []
     arguments += [] if prove else ["--no-bench-prove"]

@@ -24,6 +24,12 @@ _MOST_NAMES = 12
 """Ports that a message lists before it says how many more there are."""
 
 
+_LABS = ("sim", "virtual", "hardware")
+
+_SIMULATED = "sim_"
+"""What the names of platforms begin with that are on sim benches, and nowhere else."""
+
+
 class Wiring:
     """The nodes of a bench file, their ports, and what is plugged into each."""
 
@@ -88,7 +94,7 @@ def faults(data: object, platforms: frozenset[str] | None) -> list[Fault]:
         _mirrors(wiring),
     ]
     if platforms is not None:
-        found.append(_platforms(wiring, platforms))
+        found.append(_platforms(wiring, platforms, data.get("lab")))
     if data.get("lab") == "hardware":
         found.append(_hardware(wiring))
     elif data.get("lab") in ("sim", "virtual"):
@@ -214,12 +220,18 @@ def _mirrors(wiring: Wiring) -> Iterator[Fault]:
         seen.setdefault((device, port), where)
 
 
-def _platforms(wiring: Wiring, platforms: frozenset[str]) -> Iterator[Fault]:
+def _platforms(wiring: Wiring, platforms: frozenset[str], lab: object) -> Iterator[Fault]:
     known = sorted(platforms)
     for where, device in wiring.devices():
         platform = device.get("platform")
-        if isinstance(platform, str) and platform not in platforms:
+        if not isinstance(platform, str):
+            continue
+        if platform not in platforms:
             text = f"there is no platform {shown(platform)}{_instead(platform, known)}"
+            yield Fault((*where, "platform"), text)
+        elif lab in _LABS and platform.startswith(_SIMULATED) is not (lab == "sim"):
+            fit = [name for name in known if name.startswith(_SIMULATED) is (lab == "sim")]
+            text = f"a {lab} bench has no {shown(platform)}, expected one of {', '.join(fit)}"
             yield Fault((*where, "platform"), text)
 
 

@@ -185,6 +185,8 @@ class ClosingSummary:
         told = headline(run)
         style = {"good": "bold green", "bad": "bold red", "idle": "bold"}[told.look]
         where = f" on {first_line(run.bench, 60)} in {span(max(run.ended - run.started, 0))}"
+        if run.lab == "sim":
+            where += f", {span(sum(plan.duration for plan in run.plans))} of virtual time"
         yield _line(options, (told.text, style), (where, ""))
         if not run.restored:
             yield Text("the bench was not restored: run `testbed bench recover`", "bold red")

@@ -7,7 +7,7 @@ from testbed.errors import InventoryError
 from testbed.inventory import Loaded, load
 
 ROOT = Path(__file__).parents[2]
-PLATFORMS = frozenset({"frr", "linux_bridge", "linux_host", "openvswitch"})
+PLATFORMS = frozenset({"frr", "linux_bridge", "linux_host", "openvswitch", "sim_switch"})
 
 SMALL = """\
 bench: small

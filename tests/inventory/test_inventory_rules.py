@@ -79,8 +79,21 @@ def test_places_that_disagree(before, after, expected, problems):
 @pytest.mark.parametrize("lab", ["virtual", "sim"])
 def test_what_the_lab_brings_up_itself(lab, before, after, where, problems, small):  # noqa: PLR0917
     text = small.replace(before, after, 1).replace("lab: virtual", f"lab: {lab}")
+    if lab == "sim":
+        text = text.replace("openvswitch", "sim_switch")
     found = only(problems(text))
     assert f"{where}: this is brought up by the {lab} lab itself" in found
+
+
+@pytest.mark.parametrize(
+    ("lab", "platform", "fit"),
+    [("sim", "openvswitch", "sim_switch"), ("virtual", "sim_switch", "openvswitch")],
+)
+def test_simulated_platforms_are_on_sim_benches_only(lab, platform, fit, problems, small):
+    text = small.replace("lab: virtual", f"lab: {lab}").replace("openvswitch", platform)
+    found = only(problems(text))
+    assert f"9:15: devices.sw1.platform: a {lab} bench has no '{platform}', expected" in found
+    assert fit in found
 
 
 def test_hardware_without_fault(read, hardware):

@@ -5,11 +5,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
+from testbed.devices.registry import PLATFORMS
 from testbed.inventory import Bench, End, dump, load, schema
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "inventory").glob("*.yaml"))
-PLATFORMS = frozenset({"frr", "linux_bridge", "linux_host", "openvswitch"})
 
 
 def plain(text: str) -> object:
@@ -26,7 +26,7 @@ def test_both_files_ship():
 
 
 def test_shipped_file_loads_and_has_no_unused_port(shipped):
-    loaded = load(shipped, platforms=PLATFORMS)
+    loaded = load(shipped, platforms=frozenset(PLATFORMS))
     assert loaded.path == shipped
     # Nobody but the owner of that rack has the key of the example.
     assert [warning for warning in loaded.warnings if ".ssh.key: " not in warning] == []

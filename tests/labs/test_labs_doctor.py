@@ -39,14 +39,15 @@ def bare_machine(monkeypatch, tmp_path):
 def test_report_covers_all_groups_and_every_failure_says_what_was_found():
     report = examine()
     assert {check.group for check in report.checks} == {"rights", "kernel", "commands", "python"}
-    assert [state.lab for state in report.labs] == ["virtual", "hardware"]
+    assert [state.lab for state in report.labs] == ["sim", "virtual", "hardware"]
     assert all(check.found for check in report.checks)
     assert not any(check.mend for check in report.checks if check.ok)
 
 
 def test_report_of_a_bare_machine_names_the_packages(bare_machine):
     report = examine()
-    virtual = report.labs[0]
+    sim, virtual = report.labs[:2]
+    assert sim.runs
     assert not virtual.runs
     assert "sshd" in virtual.why
     mends = [check.mend for check in report.missing if check.group == "commands"]
