@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import traceback
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from pathlib import Path
 from time import monotonic
 
@@ -21,7 +22,7 @@ from testbed.bench.grading.desk import (
     Outcome,
     PlanFound,
 )
-from testbed.bench.grading.registry import KnownDefect, known_defects, roles_for
+from testbed.bench.grading.registry import known_defects, roles_for
 from testbed.bench.topology import Kind
 from testbed.errors import ExpectationFailed, Unsupported
 from testbed.inventory import Bench as BenchFile
@@ -55,7 +56,8 @@ class GradingPlugin:
         for known in self._defects:
             if known.row != marked.behaviour or marked.topology is None:
                 continue
-            roles = roles_for(known, marked.topology, _drilled(known, marked))
+            drilled = (role for one in marked.drills for role in one.roles_of(known.defect))
+            roles = roles_for(known, marked.topology, drilled)
             if not roles:
                 unfit[known.key] = f"no {' or '.join(sorted(known.kinds))} in its topology"
             for role in roles:
@@ -117,14 +119,18 @@ class GradingPlugin:
         self._phases, began = [], monotonic()
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         ended, reason, decision = _judged(item, self._phases)
-        unused = _unused(item)
+        outcome = Outcome(
+            item.nodeid,
+            ended,
+            reason,
+            decision,
+            drilled=_drilled(item, self._phases) if ended == "fail" else "",
+            unused=_unused(item),
+            seconds=monotonic() - began,
+        )
         # Hundreds of plans are run, and each holds all the frames that it has seen.
         del item.stash[STORY]
-        return Outcome(item.nodeid, ended, reason, decision, unused, monotonic() - began)
-
-
-def _drilled(known: KnownDefect, marked: Marked) -> Iterable[str]:
-    return (role for drill in marked.drills for role in drill.roles_of(known.defect))
+        return outcome
 
 
 def _judged(
@@ -165,6 +171,16 @@ def _decision(item: pytest.Item, error: BaseException) -> Decision | None:
 
 def _first(error: BaseException) -> str:
     return str(getattr(error, "summary", "")) or str(error).partition("\n")[0]
+
+
+def _drilled(item: pytest.Item, phases: list[tuple[str, BaseException]]) -> str:
+    """The pattern of the plan's drill with this defect, where what failed does not match it."""
+    story, failure = item.stash[STORY], str(phases[0][1])
+    flaw = story.case.flaw if story.case else None
+    if flaw is None:
+        return ""
+    patterns = [one.caught for one in story.marked.drills if one.roles_of(flaw.defect)]
+    return "" if any(re.search(each, failure) for each in patterns) else "|".join(patterns)
 
 
 def _unused(item: pytest.Item) -> str:

@@ -95,13 +95,16 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a case ended. ``unused`` says that nothing of the plan had the defect in it."""
+    """How a case ended."""
 
     case: str
     ended: Ended
     reason: str = ""
     decision: Decision | None = None
+    drilled: str = ""
+    """Of a failure: what a drill of the plan says of this defect, where that is another reason."""
     unused: str = ""
+    """Why nothing of the plan had the defect in it."""
     seconds: float = 0.0
 
 

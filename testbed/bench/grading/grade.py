@@ -108,7 +108,8 @@ def _attempt(case: CaseFound, outcome: Outcome, good: Sequence[Run]) -> Attempt:
     sound = any(one.placement == case.placement for one in passes)
     attempt = Attempt(case.plan, case.role, "missed", seconds=round(outcome.seconds, 3))
     if outcome.ended == "fail" and sound:
-        return replace(attempt, verdict="caught", decision=outcome.decision)
+        decision, drilled = outcome.decision, outcome.drilled
+        return replace(attempt, verdict="caught", decision=decision, drilled=drilled)
     if outcome.unused:
         return replace(attempt, verdict="not applicable", reason=outcome.unused)
     reasons = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from testbed.bench.grading.results import Grade, to_json
+from testbed.bench.grading.results import Grade
 from testbed.bench.state import state_directory, state_file
 
 __all__ = ["KeptRow", "keep", "kept"]
@@ -22,27 +23,24 @@ class KeptRow:
     caught: int
     defects: int
     missed: tuple[str, ...]
-    skipped: str = ""
-    """Why its plans were skipped, where all were."""
+    skipped: Mapping[str, str]
+    """The plans that were skipped, and why."""
 
 
 def keep(grade: Grade) -> None:
     """Remember a grade of all plans; rows that it has not graded stay as they were."""
     path = state_file("grades", grade.bench, ".json")
     rows = _read(path)
-    whole = json.loads(to_json(grade))
-    plans = {plan["id"]: plan for plan in whole["plans"]}
-    for row in whole["rows"]:
-        verdicts = [plans[name]["verdict"] for name in row["plans"]]
-        skipped = [plans[name]["reason"] for name in row["plans"]]
-        rows[row["id"]] = {
+    skipped = {plan.id: plan.reason for plan in grade.plans if plan.verdict == "skipped"}
+    for row in grade.rows:
+        rows[row.id] = {
             "graded": grade.started,
-            "caught": sum(each["verdict"] == "caught" for each in row["defects"]),
-            "defects": len(row["defects"]),
-            "missed": [each["name"] for each in row["defects"] if each["verdict"] == "missed"],
-            "skipped": skipped[0] if verdicts and set(verdicts) == {"skipped"} else "",
+            "caught": row.caught,
+            "defects": len(row.defects),
+            "missed": [defect.name for defect in row.missed],
+            "skipped": {plan: skipped[plan] for plan in row.plans if plan in skipped},
         }
-    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def kept(bench: str) -> dict[str, KeptRow]:
@@ -62,7 +60,7 @@ def kept(bench: str) -> dict[str, KeptRow]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # none yet, or one that was cut off
         return {}
     return found

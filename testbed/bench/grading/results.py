@@ -32,13 +32,18 @@ PlanVerdict = Literal["good", "false alarm", "error", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A plan against a defect in one role. ``decision`` is the expectation that caught it."""
+    """A plan against a defect in one role. ``decision`` is the expectation that caught it.
+
+    ``drilled`` is the pattern of the plan's drill with this defect, where that did not match: it
+    was caught, but for another reason than its author's.
+    """
 
     plan: str
     role: str
     verdict: AttemptVerdict
     reason: str = ""
     decision: Decision | None = None
+    drilled: str = ""
     seconds: float = 0.0
 
 

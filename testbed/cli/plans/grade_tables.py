@@ -36,7 +36,9 @@ def _defect(row: RowGrade, defect: DefectGrade) -> tuple[Text, ...]:
     if caught is None or caught.decision is None:
         kinds = ", ".join(defect.kinds)
         return Text(row.id), name, Text(kinds), Text("missed", "bold red"), Text(defect.reason)
-    by = Text(f"{caught.decision.place}\n", "cyan") + Text(caught.decision.expectation, "")
+    by = Text(f"{caught.decision.place}\n", "cyan") + Text(caught.decision.expectation)
+    if caught.drilled:
+        by += Text(f"\nits drill expects another reason: /{caught.drilled}/", "yellow")
     return Text(row.id), name, Text(caught.role), Text("caught", "green"), by
 
 

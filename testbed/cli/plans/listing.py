@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import click
 import pytest
@@ -13,9 +15,12 @@ from rich.table import Table
 
 from testbed.bench.cases import Marked, first_line, read_marks
 from testbed.cli.exits import Exit
+from testbed.cli.plans.coverage import coverage_table
 from testbed.errors import PlanError
 
 __all__ = ["list_plans"]
+
+SHIPPED = (Path("inventory/sim.yaml"), Path("inventory/virtual.yaml"))
 
 
 class _Collector:
@@ -42,8 +47,35 @@ class _Collector:
 
 @click.command("list")
 @click.argument("paths", nargs=-1, metavar="[PLANS]...")
-def list_plans(paths: tuple[str, ...]) -> None:
+@click.option(
+    "--coverage",
+    "covering",
+    is_flag=True,
+    help="Show the catalogue instead: of each row its plans, where they run, its defects.",
+)
+@click.option(
+    "--bench",
+    "benches",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --coverage: the benches to place the plans on. Default: those that ship.",
+)
+def list_plans(paths: tuple[str, ...], covering: bool, benches: tuple[Path, ...]) -> None:
     """List the plans in PLANS (default: plans) with their rows, topologies and clauses."""
+    found, unread = _collected(paths)
+    for problem in unread:
+        click.echo(problem, err=True)
+    if covering:
+        Console(highlight=False).print(coverage_table(found, benches or SHIPPED))
+    else:
+        Console().print(_table(found))
+    if unread:
+        sys.exit(Exit.USAGE)
+
+
+def _collected(paths: tuple[str, ...]) -> tuple[dict[str, Marked], list[str]]:
+    """The plans by their ids, and what could not be read; ends the command where there are none."""
     collector = _Collector()
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
@@ -51,15 +83,17 @@ def list_plans(paths: tuple[str, ...]) -> None:
             ["--collect-only", "-q", "-p", "no:cacheprovider", *(paths or ("plans",))],
             plugins=[collector],
         )
-    for problem in collector.unread:
-        click.echo(problem, err=True)
     if not collector.found and not collector.unread:
         click.echo(output.getvalue(), err=True)
         sys.exit(Exit.NOTHING if status == pytest.ExitCode.NO_TESTS_COLLECTED else Exit.USAGE)
-    table = Table(title=f"plans: {len(collector.found)}")
+    return collector.found, collector.unread
+
+
+def _table(found: Mapping[str, Marked]) -> Table:
+    table = Table(title=f"plans: {len(found)}")
     for heading in ("id", "behaviour", "topology", "clause", "drills", "plan"):
         table.add_column(heading, no_wrap=heading == "id")
-    for nodeid, marked in sorted(collector.found.items(), key=lambda item: item[1].behaviour):
+    for nodeid, marked in sorted(found.items(), key=lambda item: item[1].behaviour):
         table.add_row(
             marked.behaviour,
             first_line(marked.doc),
@@ -68,6 +102,4 @@ def list_plans(paths: tuple[str, ...]) -> None:
             str(len(marked.drills)),
             nodeid,
         )
-    Console().print(table)
-    if collector.unread:
-        sys.exit(Exit.USAGE)
+    return table
