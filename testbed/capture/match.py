@@ -23,6 +23,7 @@ from typing import Any, Never, TypeAlias
 
 from testbed.capture.layers import LAYERS, Quoting
 from testbed.capture.making import Wanted, layer_matcher
+from testbed.capture.match_ppp import ppp, pppoe
 from testbed.capture.match_services import dhcp, dns
 from testbed.capture.matcher import AnyFrame, Bytewise, Matcher, Where
 from testbed.capture.wants import Flags, Number, Want
@@ -39,6 +40,8 @@ __all__ = [
     "eth",
     "icmpv4",
     "ipv4",
+    "ppp",
+    "pppoe",
     "raw",
     "tcp",
     "udp",

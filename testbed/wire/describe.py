@@ -7,6 +7,7 @@ from itertools import chain
 
 from testbed.wire.arp import ArpOp, ArpPacket
 from testbed.wire.describe_apps import application
+from testbed.wire.describe_ppp import pppoe
 from testbed.wire.dissect import Dissection, dissect, dissect_ipv4
 from testbed.wire.icmp_info import (
     MaskReply,
@@ -135,7 +136,8 @@ def _what(seen: Dissection) -> list[str]:
     elif seen.eth is not None and seen.eth.ethertype < 0x0600:
         parts = [f"802.3 length {len(seen.payload)}"]
     elif seen.eth is not None:
-        parts = [f"{seen.eth.ethertype:#06x} length {len(seen.payload)}"]
+        said = pppoe(seen.eth.ethertype, seen.payload)
+        parts = [said or f"{seen.eth.ethertype:#06x} length {len(seen.payload)}"]
     return parts
 
 
