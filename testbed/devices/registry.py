@@ -14,6 +14,7 @@ from testbed.devices.platforms.frr.driver import Frr
 from testbed.devices.platforms.linux_bridge.driver import LinuxBridge
 from testbed.devices.platforms.linux_host.driver import LinuxHost
 from testbed.devices.platforms.openvswitch.driver import OpenVswitch
+from testbed.devices.platforms.sim_switch.driver import SimSwitchDriver
 from testbed.devices.settings import ConfiguredDriver
 from testbed.errors import PlanError
 from testbed.timing import Clock
@@ -39,6 +40,7 @@ PLATFORMS: dict[str, PlatformInfo] = {
     "linux_host": PlatformInfo("host", LINUX_SHELL, LinuxHost),
     "openvswitch": PlatformInfo("switch", LINUX_SHELL, OpenVswitch),
     "sim_host": PlatformInfo("host", SIM_CLI, None),
+    "sim_switch": PlatformInfo("switch", SIM_CLI, SimSwitchDriver),
 }
 """Every platform, by the name that bench files use."""
 
