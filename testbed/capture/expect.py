@@ -8,7 +8,7 @@ a failure whatever the proof.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -88,22 +88,37 @@ class PointView:
     @property
     def frames(self) -> tuple[TracedFrame, ...]:
         """The frames of this view, by number."""
-        return tuple(
-            traced
-            for traced in self._recording.frames_at(self.point)
-            if traced.direction in self._directions
+        return tuple(self._seen())
+
+    def all(self, matcher: Matcher) -> tuple[TracedFrame, ...]:
+        """Every frame that matches. This only looks: nothing is judged."""
+        question = (*self._question, _ByIdentity(matcher))
+        sieve = self._recording.sieves.of(question, lambda traced: matcher(traced.data))
+        return tuple(sieve.sift(self._seen()))
+
+    def first(self, matcher: Matcher) -> TracedFrame | None:
+        """The first frame that matches, or None. This only looks: nothing is judged."""
+        return next((traced for traced in self._seen() if matcher(traced.data)), None)
+
+    def _seen(self) -> list[TracedFrame]:
+        sieve = self._recording.sieves.of(self._question, self._is_in_view)
+        return sieve.sift(self._recording.frames_at(self.point))
+
+    def _is_in_view(self, traced: TracedFrame) -> bool:
+        return (
+            traced.direction in self._directions
             and not traced.infrastructure
             and all(_is_later(traced, moment) for moment in self._after)
             and all(_is_earlier(traced, moment) for moment in self._before)
         )
 
-    def all(self, matcher: Matcher) -> tuple[TracedFrame, ...]:
-        """Every frame that matches. This only looks: nothing is judged."""
-        return tuple(traced for traced in self.frames if matcher(traced.data))
-
-    def first(self, matcher: Matcher) -> TracedFrame | None:
-        """The first frame that matches, or None. This only looks: nothing is judged."""
-        return next((traced for traced in self.frames if matcher(traced.data)), None)
+    @property
+    def _question(self) -> tuple[Hashable, ...]:
+        moments = (
+            tuple(each.number if isinstance(each, TracedFrame) else (each,) for each in side)
+            for side in (self._after, self._before)
+        )
+        return (self.point, self._directions, *moments)
 
     def expect(self, matcher: Matcher) -> TracedFrame:
         """The first frame that matches; ExpectationFailed with the near misses if there is none."""
@@ -266,6 +281,21 @@ class PointView:
         before: tuple[Moment, ...],
     ) -> PointView:
         return PointView(self._recording, self.point, directions, after=after, before=before)
+
+
+class _ByIdentity:
+    """A matcher as a key, equal to itself only: two that look alike may differ in a function."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, held: Matcher) -> None:
+        self._held = held
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByIdentity) and self._held is other._held
+
+    def __hash__(self) -> int:
+        return id(self._held)
 
 
 def _name(moment: Moment) -> str:

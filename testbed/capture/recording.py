@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from testbed.capture.seen import look
+from testbed.capture.sieve import Sieves
 from testbed.errors import ExpectationFailed, PlanError
 from testbed.timing import Duration, Instant
 from testbed.wire.ethernet import EthFrame
@@ -208,6 +209,7 @@ class Recording:
         self._start: Instant | None = None
         self._earliest: Instant | None = None
         self.judgements: list[Judgement] = []
+        self.sieves: Sieves[TracedFrame] = Sieves()
         self.path = path
 
     @property
@@ -228,13 +230,15 @@ class Recording:
         self._number()
         return tuple(self._frames)
 
-    def frames_at(self, point: str) -> tuple[TracedFrame, ...]:
-        """Every frame of ``point`` by number, the bench's own among them."""
+    def frames_at(self, point: str) -> Sequence[TracedFrame]:
+        """Every frame of ``point`` by number, the bench's own among them; it grows at its end."""
         self._number()
-        return tuple(self._frames_at[self._known(point)])
+        return self._frames_at[self._known(point)]
 
     def _number(self) -> None:
         """Number what was added since the last look."""
+        if not self._waiting:
+            return
         # sort() is stable: frames of one point and one instant stay in order of arrival.
         self._waiting.sort(key=lambda seen: (seen[1].at, self._order[seen[0]]))
         for point, frame in self._waiting:
