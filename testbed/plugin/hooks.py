@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator
 from importlib.metadata import version
 from pathlib import Path
@@ -75,7 +74,7 @@ class BenchPlugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """Begin a story for every plan."""
-        story = Story(item.nodeid, read_marks(item), started=time.time_ns())
+        story = Story(item.nodeid, read_marks(item), started=self.run.now())
         story.attempt = int(getattr(item, "execution_count", 1))
         item.stash[STORY] = story
         try:
@@ -92,7 +91,7 @@ class BenchPlugin:
             story.details = f"while it was put back: {error}"
         story.verdict = "error"
         story.reason = "interrupted" if isinstance(stop, KeyboardInterrupt) else str(stop)
-        story.duration = time.time_ns() - story.started
+        story.duration = self.run.now() - story.started
         self.run.record(story)
 
     @pytest.hookimpl(wrapper=True)
@@ -128,7 +127,7 @@ class BenchPlugin:
             call.excinfo = pytest.ExceptionInfo.from_exception(reason)
         _judge(story, call)
         if call.when == "teardown":
-            story.duration = time.time_ns() - story.started
+            story.duration = self.run.now() - story.started
             record = self.run.record(story)
             item.user_properties.extend(properties(record))
             self._rig_at_fault |= story.rig_at_fault
@@ -168,8 +167,11 @@ class BenchPlugin:
     def pytest_collection_modifyitems(
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
-        """Keep the rows that were asked for; slow plans only where those were asked for."""
-        if not self.run.options.slow:
+        """Keep the rows that were asked for; slow plans only where those were asked for.
+
+        In virtual time nothing is slow.
+        """
+        if not self.run.options.slow and self.run.file.lab != "sim":
             for item in items:
                 _leave_if_slow(item)
         if not self.run.options.rows:

@@ -29,6 +29,8 @@ class Options:
     narrate: bool
     slow: bool
     python_hosts: bool
+    report: bool
+    seed: int
 
     @classmethod
     def of(cls, config: pytest.Config) -> Options:
@@ -60,6 +62,8 @@ class Options:
             narrate=bool(config.getoption("bench_narrate")),
             slow=bool(value("bench_slow")),
             python_hosts=bool(config.getoption("bench_python_hosts")),
+            report=bool(config.getoption("bench_report")),
+            seed=int(config.getoption("bench_seed")),
         )
 
 
@@ -93,6 +97,12 @@ def add_options(parser: pytest.Parser) -> None:
         default=None,
         help="prove the cabling before the first plan (default: on)",
     )
+    group.addoption(
+        "--bench-report",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write a report, and the run into the bench's history (default: on)",
+    )
     _add_choices(group)
     parser.addini("bench", "the bench file to run the plans on, from the ini file", default="")
     parser.addini("bench_capture", "always, failed or never", default="always")
@@ -104,6 +114,13 @@ def add_options(parser: pytest.Parser) -> None:
 
 def _add_choices(group: pytest.OptionGroup) -> None:
     """What is run, and on what."""
+    group.addoption(
+        "--bench-seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="where all chance of a sim bench comes from: the same, the same run (default: 1)",
+    )
     group.addoption(
         "--bench-drill",
         action="store_true",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import platform
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -57,18 +58,27 @@ class Run:
             self.file,
             keep_config=self.options.keep_config,
             prove=self.options.prove,
+            seed=self.options.seed,
             say=self.say,
         )
         self.started = int(datetime.now(UTC).timestamp() * 1e9)
+        if self.options.report:
+            self._make_room()
+        self.session.open()
+        for name, version_of in self.session.versions.items():
+            self.say(f"{name}: {version_of}")
+
+    def _make_room(self) -> None:
         try:
             self.options.artifacts.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise PlanError(
                 f"cannot write reports to {self.options.artifacts}: {error.strerror}"
             ) from error
-        self.session.open()
-        for name, version_of in self.session.versions.items():
-            self.say(f"{name}: {version_of}")
+
+    def now(self) -> int:
+        """The time that stories are told in: the capture clock of the bench, once it is held."""
+        return time.time_ns() if self.session is None else self.session.loop.wall_now()
 
     def close(self) -> None:
         """Put everything back, then write the report, whatever went wrong before."""
@@ -78,12 +88,15 @@ class Run:
         try:
             self.session.close()
         finally:
-            self._write(ended)
+            if self.options.report:
+                self._write(ended)
 
     @contextmanager
     def plan(self, story: Story, case: Case, source: Callable[[], str | None]) -> Iterator[Bench]:
         """The bench for one plan; afterwards everything that the plan changed is undone."""
         session = self._held()
+        session.renew(story.slug, case.seed)
+        story.started = session.loop.wall_now()
         mark, lines = session.mark(), len(session.console.lines)
         started = Instant(story.started)
         bench = Bench(session, case.placement, story.nodeid, source, started)
@@ -104,15 +117,15 @@ class Run:
             if not self.options.keep_config:
                 ending.callback(self._put_back, session, mark, case)
             ending.callback(bench.finish)
-            if case.drill is not None:
-                case.drill.sabotage(bench)
+            if (fault := case.drill or case.flaw) is not None:
+                fault.sabotage(bench)
             elif self.options.python_hosts:
                 bench.replace_hosts()
             yield bench
 
     def record(self, story: Story) -> PlanRecord:
         """Write down how a plan ended."""
-        record = tell(story)
+        record = tell(story, in_full=self.options.report)
         self.records.append(record)
         return record
 
