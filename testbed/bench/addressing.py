@@ -1,7 +1,8 @@
 """IPv4 addresses for a plan's topology: subnets per segment, gateways, static routes.
 
 Addresses come from 198.18.0.0/15, which RFC 2544 C.2.2 sets aside for tests between devices, less
-what the bench file calls management.
+what the bench file calls management. Balancers and gateways have an address on each of their links,
+as routers have, but pass no packets on: they are ends of each network.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ TEST_NETWORK = IPv4Network("198.18.0.0/15")
 
 FIRST_END = 10
 """Routers take .1 and on, ends of the network .10 and on: easy to tell apart in a capture."""
+
+_ADDRESSED = frozenset({Kind.NIC, Kind.HOST, Kind.ROUTER, Kind.SERVER, Kind.BALANCER, Kind.GATEWAY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def plan_addresses(topology: Topology, management: tuple[IPv4Network, ...] = ())
             (node, link.name)
             for link in segment
             for node in (link.a, link.b)
-            if topology.kind(node) in (Kind.NIC, Kind.HOST, Kind.ROUTER)
+            if topology.kind(node) in _ADDRESSED
         ]
         routers = [m for m in members if topology.kind(m[0]) is Kind.ROUTER]
         ends = [m for m in members if topology.kind(m[0]) is not Kind.ROUTER]

@@ -10,7 +10,6 @@ from testbed.bench.addressing import AddressPlan, Assignment, plan_addresses
 from testbed.bench.roles import Roles
 from testbed.bench.topology import Kind
 from testbed.capture import ArpProbe
-from testbed.devices.capabilities import Host, Router
 from testbed.errors import BenchError, PlanError
 from testbed.hosts import Station, Tap
 from testbed.timing import format_duration, seconds
@@ -147,7 +146,7 @@ def _assign(roles: Roles, network: Network, assignment: Assignment) -> Endpoint:
         )
         return Endpoint(node, link, address, nic.mac, assignment.gateway)
     port = roles.placement.port(node, link)
-    device: Host | Router = roles.host(node) if kind is Kind.HOST else roles.router(node)
+    device = roles.addressed(node)
     device.add_address(port, address)
     if assignment.gateway is not None:
         device.add_route(EVERYWHERE, assignment.gateway)

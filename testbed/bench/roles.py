@@ -11,6 +11,7 @@ from testbed.bench.session import BenchSession
 from testbed.bench.topology import Kind
 from testbed.console.cli import Cli
 from testbed.devices.capabilities import Device, Host, Router, Switch
+from testbed.devices.middle import Addressed, Balancer, Gateway, Server
 from testbed.errors import PlanError, Unsupported
 from testbed.hosts import Loop, Tap
 
@@ -59,6 +60,27 @@ class Roles:
         """The kernel host that plays ``role``."""
         self._demand(role, Kind.HOST)
         return cast("Host", self.device(role))
+
+    def server(self, role: str) -> Server:
+        """The server that plays ``role``."""
+        self._demand(role, Kind.SERVER)
+        return cast("Server", self.device(role))
+
+    def balancer(self, role: str) -> Balancer:
+        """The balancer that plays ``role``."""
+        self._demand(role, Kind.BALANCER)
+        return cast("Balancer", self.device(role))
+
+    def gateway(self, role: str) -> Gateway:
+        """The application gateway that plays ``role``."""
+        self._demand(role, Kind.GATEWAY)
+        return cast("Gateway", self.device(role))
+
+    def addressed(self, role: str) -> Addressed:
+        """The device that plays ``role``, as one whose ports have addresses."""
+        if self.topology.kind(role) is Kind.HOST:
+            return self.host(role)
+        return cast("Addressed", self.device(role))
 
     def device(self, role: str) -> Device:
         """The driver of whatever device plays ``role``."""

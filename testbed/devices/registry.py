@@ -14,6 +14,9 @@ from testbed.devices.platforms.frr.driver import Frr
 from testbed.devices.platforms.linux_bridge.driver import LinuxBridge
 from testbed.devices.platforms.linux_host.driver import LinuxHost
 from testbed.devices.platforms.openvswitch.driver import OpenVswitch
+from testbed.devices.platforms.sim_balancer.driver import SimBalancer
+from testbed.devices.platforms.sim_gateway.driver import SimGateway
+from testbed.devices.platforms.sim_server.driver import SimServer
 from testbed.devices.platforms.sim_switch.driver import SimSwitchDriver
 from testbed.devices.settings import ConfiguredDriver
 from testbed.errors import PlanError
@@ -39,7 +42,10 @@ PLATFORMS: dict[str, PlatformInfo] = {
     "linux_bridge": PlatformInfo("switch", LINUX_SHELL, LinuxBridge),
     "linux_host": PlatformInfo("host", LINUX_SHELL, LinuxHost),
     "openvswitch": PlatformInfo("switch", LINUX_SHELL, OpenVswitch),
+    "sim_balancer": PlatformInfo("balancer", SIM_CLI, SimBalancer),
+    "sim_gateway": PlatformInfo("gateway", SIM_CLI, SimGateway),
     "sim_host": PlatformInfo("host", SIM_CLI, None),
+    "sim_server": PlatformInfo("server", SIM_CLI, SimServer),
     "sim_switch": PlatformInfo("switch", SIM_CLI, SimSwitchDriver),
 }
 """Every platform, by the name that bench files use."""
