@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from testbed.stack.alarms import Alarms
 from testbed.stack.config import StackConfig
+from testbed.stack.crossing import Crossing
 from testbed.stack.entropy import Entropy
 from testbed.stack.events import Event, EventLog, PacketDropped
 from testbed.stack.output import Answers, OutputQueue
@@ -29,6 +30,7 @@ class Core:
     output: OutputQueue = field(default_factory=deque)
     dropped: dict[tuple[str, str], int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    crossing: Crossing = field(default_factory=Crossing)
 
     def drop(self, layer: str, reason: str, now: Instant) -> None:
         """Count a packet that is not taken, and note why; ``reason`` is one of a fixed set."""

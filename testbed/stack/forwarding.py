@@ -7,7 +7,9 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Final, Protocol, TypeAlias
 
 from testbed.errors import WireError
+from testbed.stack.clamp import clamped
 from testbed.stack.config import IpConfig
+from testbed.stack.crossing import Crossing, flow_of
 from testbed.stack.transit import BadOption, SourceRoute, advance, record, source_route
 from testbed.timing import Instant
 from testbed.wire.fragment import fragment
@@ -28,8 +30,11 @@ class Hop:
 class Topology(Protocol):
     """What a forwarder has to know of routes and interfaces; it changes nothing."""
 
-    def route(self, destination: IPv4Address, now: Instant) -> Hop | None:
-        """The longest match for ``destination`` (RFC 1812 5.2.4.3), None without a route."""
+    def route(self, destination: IPv4Address, now: Instant, flow: int | None = None) -> Hop | None:
+        """The longest match for ``destination`` (RFC 1812 5.2.4.3), None without a route.
+
+        Where several are equally good, each ``flow`` keeps to one of them.
+        """
 
     def link_mtu(self, interface: str) -> int:
         """The MTU of ``interface``, in bytes."""
@@ -104,11 +109,14 @@ _GROUPS: Final = _networks("224.0.0.0/4")
 class Forwarder:
     """Decides on packets that are not for the router itself, or that it is a station of."""
 
-    __slots__ = ("_config", "_topology")
+    __slots__ = ("_config", "_crossing", "_topology")
 
-    def __init__(self, config: IpConfig, topology: Topology) -> None:
+    def __init__(
+        self, config: IpConfig, topology: Topology, crossing: Crossing | None = None
+    ) -> None:
         self._config = config
         self._topology = topology
+        self._crossing = crossing or Crossing()
 
     def decide(
         self, packet: IPv4Packet, ingress: str, now: Instant, *, link_broadcast: bool = False
@@ -139,6 +147,10 @@ class Forwarder:
             return False
         return routed is not None and routed.next is not None
 
+    def to_group(self, packet: IPv4Packet, ingress: str, egress: str, now: Instant) -> Verdict:
+        """What leaves by ``egress`` of a packet to a group, which has members there."""
+        return self._send(packet, Hop(egress, None), packet.dst, now, ingress=ingress)
+
     def _unfit(self, packet: IPv4Packet, *, link_broadcast: bool) -> str | None:
         """Why a packet must not cross a router, whatever its way, or None."""
         src, dst = int(packet.src), int(packet.dst)
@@ -164,23 +176,31 @@ class Forwarder:
         self, packet: IPv4Packet, ingress: str, egress: str, now: Instant
     ) -> Verdict:
         """RFC 2644: "The router MAY have an option to enable receiving ... directed broadcasts"."""
-        if not self._config.directed_broadcast:
+        if not self.opens_to_broadcasts(egress):
             return Drop("directed broadcast")
         if egress == ingress:
             return Drop("directed broadcast of the subnet it came from")
-        return self._send(packet, Hop(egress, None), packet.dst, now, broadcast=True)
+        hop = Hop(egress, None)
+        return self._send(packet, hop, packet.dst, now, ingress=ingress, broadcast=True)
+
+    def opens_to_broadcasts(self, egress: str) -> bool:
+        """Whether broadcasts directed at the subnet of ``egress`` are let through."""
+        return self._config.directed_broadcast or egress in self._crossing.directed_broadcast
 
     def _unicast(
         self, packet: IPv4Packet, ingress: str, now: Instant, *, source_routed: bool
     ) -> Verdict:
-        hop = self._topology.route(packet.dst, now)
+        hop = self._topology.route(packet.dst, now, self._flow(packet))
         if hop is None:
             return Refuse(IcmpType.DESTINATION_UNREACHABLE, UnreachableCode.NET)
         next_hop = packet.dst if hop.gateway is None else hop.gateway
         redirect = None
         if not source_routed and self._should_redirect(packet, ingress, hop, next_hop):
             redirect = next_hop
-        return self._send(packet, hop, next_hop, now, redirect=redirect)
+        return self._send(packet, hop, next_hop, now, ingress=ingress, redirect=redirect)
+
+    def _flow(self, packet: IPv4Packet) -> int:
+        return flow_of(packet)
 
     def _should_redirect(
         self, packet: IPv4Packet, ingress: str, hop: Hop, next_hop: IPv4Address
@@ -190,6 +210,8 @@ class Forwarder:
         The third condition there, no source route, is the caller's.
         """
         if hop.interface != ingress or not self._config.send_redirects:
+            return False
+        if ingress in self._crossing.no_redirects:
             return False
         on_link = self._topology.on_link
         return on_link(ingress, packet.src) and on_link(ingress, next_hop)
@@ -213,7 +235,7 @@ class Forwarder:
         hop = self._topology.route(packet.dst, now)
         if hop is None or hop.gateway is not None:
             return Refuse(IcmpType.DESTINATION_UNREACHABLE, UnreachableCode.SOURCE_ROUTE_FAILED)
-        return self._send(packet, hop, packet.dst, now)
+        return self._send(packet, hop, packet.dst, now, ingress=ingress)
 
     def _readdressed(
         self, packet: IPv4Packet, routed: SourceRoute, station: IPv4Address, now: Instant
@@ -231,6 +253,7 @@ class Forwarder:
         next_hop: IPv4Address,
         now: Instant,
         *,
+        ingress: str,
         redirect: IPv4Address | None = None,
         broadcast: bool = False,
     ) -> Verdict:
@@ -239,7 +262,7 @@ class Forwarder:
         # RFC 1812 5.3.1: "If the TTL is reduced to zero (or less), the packet MUST be discarded,
         # and if the destination is not a multicast address the router MUST send an ICMP Time
         # Exceeded message, Code 0". The route comes first: 5.2.1.2 looks it up before.
-        if ttl <= 0:
+        if self._expired(ttl):
             return Refuse(IcmpType.TIME_EXCEEDED, TimeExceededCode.TTL)
         options = packet.options
         if options:
@@ -249,6 +272,7 @@ class Forwarder:
             except BadOption as error:
                 return _parameter_problem(error)
         leaving = replace(packet, ttl=ttl, options=options)
+        leaving = self._clamp(leaving, ingress, hop.interface)
         packets = self._fit(leaving, self._topology.link_mtu(hop.interface))
         if isinstance(packets, tuple):
             return Forward(packets, hop.interface, next_hop, redirect, broadcast)
@@ -256,6 +280,16 @@ class Forwarder:
 
     def _next_ttl(self, packet: IPv4Packet) -> int:
         return packet.ttl - 1
+
+    def _expired(self, ttl: int) -> bool:
+        return ttl <= 0
+
+    def _clamp(self, packet: IPv4Packet, ingress: str, egress: str) -> IPv4Packet:
+        """The packet, a SYN with an MSS that fits both its links, where one of them wants it."""
+        if self._crossing.clamped.isdisjoint((ingress, egress)):
+            return packet
+        mtu = min(self._topology.link_mtu(ingress), self._topology.link_mtu(egress))
+        return clamped(packet, mtu - 40)
 
     def _fit(self, packet: IPv4Packet, mtu: int) -> tuple[IPv4Packet, ...] | Verdict:
         """The packet or its fragments; a verdict where DF forbids to cut (RFC 1191 4)."""
@@ -266,9 +300,12 @@ class Forwarder:
                 IcmpType.DESTINATION_UNREACHABLE, UnreachableCode.FRAGMENTATION_NEEDED, mtu
             )
         try:
-            return fragment(packet, mtu)
+            return self._cut(packet, mtu)
         except WireError as error:
             return Drop(error.reason)
+
+    def _cut(self, packet: IPv4Packet, mtu: int) -> tuple[IPv4Packet, ...]:
+        return fragment(packet, mtu)
 
 
 def _within(address: int, networks: tuple[tuple[int, int], ...]) -> bool:

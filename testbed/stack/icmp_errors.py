@@ -116,9 +116,17 @@ class ErrorReporter:
         except NoRoute:
             return
         if self._within_rate(path.interface or "", now):
-            message = Redirect(RedirectCode.HOST, gateway, self.quote(packet))
+            message = self.redirect_message(gateway, self.quote(packet))
             self._core.events.add(IcmpErrorSent(now, packet.src, message.type, message.code))
             path.send(message.emit(), IpProtocol.ICMP, now, tos=_PRECEDENCE, df=False)
+
+    def redirect_message(self, gateway: IPv4Address, quoted: bytes) -> Redirect:
+        """The message that tells of a better gateway, for the one host."""
+        return Redirect(RedirectCode.HOST, gateway, quoted)
+
+    def forget_rates(self) -> None:
+        """Limit the rate afresh, as the settings have it now."""
+        self._buckets.clear()
 
     def _within_rate(self, interface: str, now: Instant) -> bool:
         bucket = self._buckets.get(interface)

@@ -26,7 +26,7 @@ from testbed.wire.icmp_message import IcmpType
 from testbed.wire.icmpv4 import TimeExceededCode, UnreachableCode
 from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 
-__all__ = ["Arrival", "IpLayer", "Onward", "Reporter"]
+__all__ = ["Arrival", "GroupRouter", "IpLayer", "Onward", "Reporter"]
 
 _LONG_AGO: Final = Instant(0)
 
@@ -69,6 +69,13 @@ class Onward(Protocol):
         """Whether ``packet``, to one of the stack's addresses, is passed on nonetheless."""
 
 
+class GroupRouter(Protocol):
+    """Who passes packets to groups on."""
+
+    def pass_on(self, packet: IPv4Packet, interface: Interface, now: Instant) -> None:
+        """Forward ``packet``, to a group, which came in on ``interface``, to its members."""
+
+
 class IpLayer:
     """``lower.Lower``, for one stack."""
 
@@ -82,6 +89,7 @@ class IpLayer:
         "egress",
         "entropy",
         "events",
+        "group_router",
         "onward",
         "reassembler",
         "reporter",
@@ -101,6 +109,7 @@ class IpLayer:
         self.reassembler = core.variants.of(Reassembler)(core.config.ip, core.events)
         self.reporter: Reporter | None = None
         self.onward: Onward | None = None
+        self.group_router: GroupRouter | None = None
         self.arrival = Arrival()
         """Of the packet that is being handed up now."""
         self._transports: dict[int, Transport] = {}
@@ -209,7 +218,7 @@ class IpLayer:
     ) -> None:
         """Take what came as an IP packet by ``interface``."""
         try:
-            packet = IPv4Packet.parse(data)
+            packet = self.parse(data)
         except WireError:
             # RFC 1122 3.2.1: "MUST be silently discarded": version, checksum, lengths.
             self._core.drop("ip", "malformed", now)
@@ -228,11 +237,17 @@ class IpLayer:
         else:
             self._receive_other(packet, dst, interface, now)
 
+    def parse(self, data: bytes) -> IPv4Packet:
+        """The packet in a frame; WireError for what is to be discarded in silence."""
+        return IPv4Packet.parse(data)
+
     def _receive_other(
         self, packet: IPv4Packet, dst: int, interface: Interface, now: Instant
     ) -> None:
         """A packet to many, to another host, or, against the rules, by a broadcast frame to us."""
         arrival = self.arrival
+        if dst >> 28 == 14 and self.group_router is not None:
+            self.group_router.pass_on(packet, interface, now)
         if self.is_for_many(packet.dst, interface):
             arrival.to_many = True
             self.deliver(packet, now)
@@ -240,7 +255,8 @@ class IpLayer:
             # RFC 1122 3.2.1.3 (g): "Addresses of this form MUST NOT appear outside a host."
             self._core.drop("ip", "loopback address on the wire", now)
         elif dst >> 28 == 14:
-            self._core.drop("ip", "group not joined", now)
+            if self.group_router is None:
+                self._core.drop("ip", "group not joined", now)
         elif dst in self.egress.local:
             # RFC 1122 3.3.6: "A host SHOULD silently discard a datagram that is received via a
             # link-layer broadcast ... but does not specify an IP multicast or broadcast address".

@@ -34,6 +34,7 @@ from testbed.stack.nat_table import (
     NatMapping,
     Peer,
 )
+from testbed.stack.variants import Variants
 from testbed.timing import Instant
 from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 from testbed.wire.tcp import TcpFlags
@@ -57,11 +58,13 @@ class Nat:
         entropy: Entropy,
         events: EventLog,
         taken: Callable[[int, int], bool] = lambda _protocol, _port: False,
+        variants: Variants | None = None,
     ) -> None:
         self.address = address
         self._config = config
         self._events = events
-        self._table = MappingTable(config, entropy, events, taken)
+        made = (variants or Variants()).of(MappingTable)
+        self._table = made(config, entropy, events, taken)
 
     @property
     def mappings(self) -> tuple[NatMapping, ...]:
@@ -139,6 +142,11 @@ class Nat:
     def expire(self, now: Instant) -> None:
         """Forget what ran out."""
         self._table.expire(now)
+
+    def reconfigure(self, config: NatConfig) -> None:
+        """Go on with other settings; mappings live on by the old ones until they are next used."""
+        self._config = config
+        self._table.config = config
 
     def clear(self, address: IPv4Address, now: Instant) -> None:
         """The outside address is now ``address``: all mappings but the permanent ones go."""

@@ -145,12 +145,12 @@ class MappingTable:
     """All mappings of one outside address, by both their ends, with their timers."""
 
     __slots__ = (
-        "_config",
         "_entropy",
         "_events",
         "_hosts",
         "_taken",
         "_timers",
+        "config",
         "inside",
         "outside",
     )
@@ -162,7 +162,7 @@ class MappingTable:
         events: EventLog,
         taken: Callable[[int, int], bool],
     ) -> None:
-        self._config = config
+        self.config = config
         self._entropy = entropy
         self._events = events
         self._taken = taken
@@ -207,7 +207,7 @@ class MappingTable:
 
     def open(self, protocol: int, inside: IPv4Address, port: int, now: Instant) -> Mapping | None:
         """A new mapping, the same for all remote ends (RFC 4787 REQ-1)."""
-        config = self._config
+        config = self.config
         if len(self.inside) >= config.limit or self._hosts.get(inside, 0) >= config.host_limit:
             return None
         outside_port = self._free_port(protocol, port)
@@ -217,7 +217,7 @@ class MappingTable:
 
     def _free_port(self, protocol: int, port: int) -> int | None:
         """The port itself if it is free, else one of its parity (RFC 4787 REQ-4)."""
-        low, high = self._config.ports
+        low, high = self.config.ports
         if low <= port <= high and self._is_free(protocol, port):
             return port
         first = low + ((port - low) & 1)
@@ -236,7 +236,7 @@ class MappingTable:
         """The session with ``peer``, a new one if there is none."""
         session = mapping.sessions.get(peer)
         if session is None:
-            if len(mapping.sessions) >= self._config.peer_limit:
+            if len(mapping.sessions) >= self.config.peer_limit:
                 del mapping.sessions[next(iter(mapping.sessions))]
             session = mapping.sessions[peer] = Session()
         return session
@@ -251,7 +251,7 @@ class MappingTable:
         outward: bool,
     ) -> None:
         """Let the session live on, for as long as its state deserves."""
-        config = self._config
+        config = self.config
         if packet.protocol == IpProtocol.TCP:
             session.seen = _tcp_seen(session.seen, packet.payload[13], outward=outward)
             life = self._tcp_life(session.seen)
@@ -269,7 +269,7 @@ class MappingTable:
         """RFC 5382 REQ-5, by what was seen of the connection."""
         over = seen & _RESET or seen & _OVER == _OVER
         is_open = seen & _OPEN == _OPEN and not over
-        return self._config.tcp_established if is_open else self._config.tcp_transitory
+        return self.config.tcp_established if is_open else self.config.tcp_transitory
 
     def _add(self, mapping: Mapping, now: Instant) -> Mapping:
         self.inside[mapping.key] = mapping

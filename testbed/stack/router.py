@@ -8,6 +8,7 @@ from typing import Protocol
 from testbed.stack.core import Core
 from testbed.stack.egress import Egress
 from testbed.stack.forwarding import Drop, Forward, Forwarder, Hop, Refuse, Verdict
+from testbed.stack.gate import ConnectionFilter
 from testbed.stack.interface import Interface
 from testbed.stack.ip import IpLayer
 from testbed.stack.routes import Routes
@@ -33,9 +34,9 @@ class Surroundings:
         self._egress = egress
         self._routes = routes
 
-    def route(self, destination: IPv4Address, now: Instant) -> Hop | None:
+    def route(self, destination: IPv4Address, now: Instant, flow: int | None = None) -> Hop | None:
         """The longest match for ``destination``, None without a route."""
-        route = self._routes.lookup(destination, now)
+        route = self._routes.lookup(destination, now, flow=flow)
         return Hop(route.interface, route.via) if route else None
 
     def link_mtu(self, interface: str) -> int:
@@ -64,7 +65,7 @@ class Surroundings:
 class Router:
     """``ip.Onward``: passes on what is not for the stack itself (RFC 1812 5)."""
 
-    __slots__ = ("_core", "_egress", "_forwarder", "_ip", "_teller")
+    __slots__ = ("_core", "_egress", "_forwarder", "_gate", "_ip", "_teller")
 
     def __init__(self, core: Core, ip: IpLayer, teller: Teller) -> None:
         self._core = core
@@ -72,7 +73,8 @@ class Router:
         self._egress = ip.egress
         self._teller = teller
         around = core.variants.of(Surroundings)(ip.egress, ip.routes)
-        self._forwarder = core.variants.of(Forwarder)(core.config.ip, around)
+        self._forwarder = core.variants.of(Forwarder)(core.config.ip, around, core.crossing)
+        self._gate = core.variants.of(ConnectionFilter)(core.crossing)
 
     def pass_on(self, packet: IPv4Packet, interface: Interface, now: Instant) -> None:
         """Forward ``packet``, which came in on ``interface``, or not."""
@@ -116,8 +118,15 @@ class Router:
         link = self._egress.interfaces[verdict.interface]
         entry = link.broadcast if verdict.broadcast else link.neighbour(verdict.next_hop)
         for packet in verdict.packets:
+            if reason := self._gate.refuses(packet):
+                self._core.drop("forwarding", reason, now)
+                continue
             self._core.count("packets forwarded")
-            link.neighbours.transmit(entry, packet.emit(), now)
+            link.neighbours.transmit(entry, self.encode(packet), now)
+
+    def encode(self, packet: IPv4Packet) -> bytes:
+        """The bytes of a packet as it leaves."""
+        return packet.emit()
 
 
 _REASONS = {3: "unreachable or too large", 11: "TTL exceeded", 12: "malformed options"}

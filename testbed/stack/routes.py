@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Final
@@ -79,13 +79,20 @@ class Routes:
         return count
 
     def lookup(
-        self, destination: IPv4Address, now: Instant, interface: str | None = None
+        self,
+        destination: IPv4Address,
+        now: Instant,
+        interface: str | None = None,
+        flow: int | None = None,
     ) -> Route | None:
-        """The best route to ``destination``, out of ``interface`` if one is named; or None."""
+        """The best route to ``destination``, out of ``interface`` if one is named; or None.
+
+        Of routes that are equally good, ``flow`` (32 bits) takes its own; None takes the first.
+        """
         address = int(destination)
         for _, mask, nets in self._lengths:
             held = nets.get(address & mask)
-            if held and (found := self._pick(held, now, interface)):
+            if held and (found := self._pick(held, now, interface, flow)):
                 return found
         return None
 
@@ -99,14 +106,33 @@ class Routes:
         if self._avoided.pop(gateway, None) is not None:
             self.generation += 1
 
-    def _pick(self, held: list[Route], now: Instant, interface: str | None) -> Route | None:
-        fallback = None
-        for route in held:
-            if (interface is None or route.interface == interface) and self.usable(route):
-                if not self._avoids(route, now):
-                    return route
-                fallback = fallback or route
-        return fallback
+    def _pick(
+        self, held: list[Route], now: Instant, interface: str | None, flow: int | None
+    ) -> Route | None:
+        equal = self.equal(held, now, interface)
+        return self.share(equal, flow) if equal else None
+
+    def equal(self, held: list[Route], now: Instant, interface: str | None = None) -> list[Route]:
+        """Of the routes to one network those that are used: all of the least metric there is.
+
+        Gateways in doubt are passed over, where there are others.
+        """
+        usable = [
+            route
+            for route in held
+            if (interface is None or route.interface == interface) and self.usable(route)
+        ]
+        trusted = [route for route in usable if not self._avoids(route, now)] or usable
+        return [each for each in trusted if each.metric == trusted[0].metric]
+
+    def used(self, now: Instant) -> list[Route]:
+        """All routes that packets follow, the longest prefixes first."""
+        tables = (held for _, _, nets in self._lengths for held in nets.values())
+        return [route for held in tables for route in self.equal(held, now)]
+
+    def share(self, equal: list[Route], flow: int | None) -> Route:
+        """Which of the routes that are equally good a flow takes (RFC 2992 2: hash-threshold)."""
+        return equal[0] if flow is None else equal[flow * len(equal) >> 32]
 
     def _avoids(self, route: Route, now: Instant) -> bool:
         if not self._avoided or route.via is None:
@@ -123,8 +149,12 @@ class Routes:
         self.generation += 1
         self._lengths = [
             (length, 0xFFFFFFFF << (32 - length) & 0xFFFFFFFF, self._table[length])
-            for length in sorted(self._table, reverse=True)
+            for length in self.precedence(self._table)
         ]
+
+    def precedence(self, lengths: Iterable[int]) -> list[int]:
+        """The lengths of prefix in the order in which they are asked: the longest first."""
+        return sorted(lengths, reverse=True)
 
     def __iter__(self) -> Iterator[Route]:
         for _, _, nets in self._lengths:

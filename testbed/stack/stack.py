@@ -343,6 +343,7 @@ class Stack:
             entropy=self.entropy,
             events=self.events,
             taken=self._taken,
+            variants=self.core.variants,
         )
         self.ip.onward = of(NatRouter)(self.core, self.ip, self.reporter, outside, nat)
         return nat
@@ -365,6 +366,7 @@ class Stack:
         self.answers.follow(self.config, config)
         self.config = self.core.config = config
         self.ip.config = config
+        self.reporter.forget_rates()
         self.udp.config = config.udp
         self.tcp.reconfigure()
         for link in self._interfaces.values():

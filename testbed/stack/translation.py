@@ -44,15 +44,25 @@ class NatRouter(Router):
         self.nat = nat
         around = core.variants.of(_Outside)(ip.egress, ip.routes)
         around.nat = nat
-        self._translated = core.variants.of(Forwarder)(core.config.ip, around)
+        self._translated = core.variants.of(Forwarder)(core.config.ip, around, core.crossing)
         self._reassembler = core.variants.of(Reassembler)(core.config.ip, core.events)
 
     def pass_on(self, packet: IPv4Packet, interface: Interface, now: Instant) -> None:
-        """Forward ``packet``; translated, if it leaves by the outside."""
-        if interface.name != self.outside and self.leads_outside(packet, now):
+        """Forward ``packet``; translated, if it leaves by the outside.
+
+        What comes from there is for the outside address, or for nobody: hosts inside are not to be
+        reached by their own.
+        """
+        if interface.name == self.outside:
+            self.shut_out(packet, interface, now)
+        elif self.leads_outside(packet, now):
             self.translate(packet, interface, now)
         else:
             super().pass_on(packet, interface, now)
+
+    def shut_out(self, packet: IPv4Packet, interface: Interface, now: Instant) -> None:  # noqa: ARG002
+        """Drop a packet from outside that is for no mapping."""
+        self._core.drop("nat", "from outside to no mapping", now)
 
     def take(self, packet: IPv4Packet, interface: Interface, now: Instant) -> bool:
         """Whether ``packet``, to one of the router's own addresses, belongs to a mapping."""

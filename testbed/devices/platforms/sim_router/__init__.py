@@ -1,0 +1,5 @@
+"""The simulated router."""
+
+from testbed.devices.platforms.sim_router.driver import SimRouterDriver
+
+__all__ = ["SimRouterDriver"]
