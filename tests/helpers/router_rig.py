@@ -37,7 +37,7 @@ def mac_of(address: IPv4Address) -> MacAddr:
     return MacAddr(b"\x02\x10" + address.packed)
 
 
-def udp(src: str, dst: str, data: bytes = b"hello", sport: int = 4000, dport: int = 7, **header):
+def udp(src: str, dst: str, data=b"hello", sport=4000, dport=7, **header):
     datagram = UdpDatagram(sport, dport, data).emit(ip(src), ip(dst))
     return IPv4Packet(ip(src), ip(dst), 17, datagram, **header)
 
