@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Literal
 
+import pytest
+
 from testbed.bench.grading.desk import CaseFound, Collected, Order, Outcome
 from testbed.bench.grading.schedule import Schedule
 from testbed.bench.grading.workers import Worker
-from testbed.errors import LabError
+from testbed.errors import LabError, PlanError
 from testbed.timing import Duration, format_duration, seconds
 
 __all__ = ["PATIENCE", "Graded", "run_cases"]
@@ -45,7 +47,8 @@ def run_cases(
 ) -> Graded:
     """Run every case of ``order`` in ``jobs`` processes; ``arguments`` are each one's for pytest.
 
-    LabError where a worker ends before it has told what there is to run.
+    PlanError where pytest refuses these; LabError where a worker ends for another reason before it
+    has told what there is to run.
     """
     with ExitStack() as ending:
         office = _Office(order, arguments, patience, ending)
@@ -117,6 +120,8 @@ class _Office:
         """Take a worker out that has died or hangs, and another in for it."""
         case, took, printed = worker.case, worker.busy_for, worker.printed()
         if case is None and not worker.idle:
+            if how == "died" and worker.status() == pytest.ExitCode.USAGE_ERROR:
+                raise PlanError(printed)
             raise LabError(f"a worker {how} before it had read the plans:\n{printed}")
         self._workers.remove(worker)
         worker.end()

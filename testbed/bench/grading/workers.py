@@ -22,6 +22,9 @@ __all__ = ["Worker"]
 TAIL = 2000
 """Characters of what a worker printed last that are told when it ends before its time."""
 
+LEAVE = 5.0
+"""Seconds that a process may take to end after it has closed its end of the pipe."""
+
 
 class Worker:
     """A process that takes cases from its desk; ``arguments`` are pytest's.
@@ -68,6 +71,11 @@ class Worker:
     def printed(self) -> str:
         """The end of what it printed."""
         return self._log.read_text(errors="replace")[-TAIL:].strip()
+
+    def status(self) -> int | None:
+        """The status with which it ended, once its end of the pipe is closed."""
+        self._process.join(LEAVE)
+        return self._process.exitcode
 
     def end(self) -> None:
         """End it, whatever it is doing: nothing of a simulated bench has to be put back."""
