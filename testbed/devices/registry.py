@@ -16,6 +16,7 @@ from testbed.devices.platforms.linux_host.driver import LinuxHost
 from testbed.devices.platforms.openvswitch.driver import OpenVswitch
 from testbed.devices.platforms.sim_balancer.driver import SimBalancer
 from testbed.devices.platforms.sim_gateway.driver import SimGateway
+from testbed.devices.platforms.sim_router.driver import SimRouterDriver
 from testbed.devices.platforms.sim_server.driver import SimServer
 from testbed.devices.platforms.sim_switch.driver import SimSwitchDriver
 from testbed.devices.settings import ConfiguredDriver
@@ -45,6 +46,7 @@ PLATFORMS: dict[str, PlatformInfo] = {
     "sim_balancer": PlatformInfo("balancer", SIM_CLI, SimBalancer),
     "sim_gateway": PlatformInfo("gateway", SIM_CLI, SimGateway),
     "sim_host": PlatformInfo("host", SIM_CLI, None),
+    "sim_router": PlatformInfo("router", SIM_CLI, SimRouterDriver),
     "sim_server": PlatformInfo("server", SIM_CLI, SimServer),
     "sim_switch": PlatformInfo("switch", SIM_CLI, SimSwitchDriver),
 }
