@@ -1,0 +1,1 @@
+"""Simulated shared media: the driver of a ring."""
