@@ -232,9 +232,10 @@ def test_platform_that_cannot_be_simulated_is_told():
 def captures(directory: Path, *, hashseed: str, seed: str = "1", python: str = sys.executable):
     """The digest of each pcapng of a run, by its name."""
     plans = ["plans/switching/test_sw03_ageing.py", "plans/tcp/test_tc14_sack.py"]
+    options = ["--bench", "inventory/sim.yaml", "--bench-seed", seed]
+    options += ["--bench-artifacts", str(directory)]
     done = subprocess.run(
-        [python, "-m", "pytest", *plans, "-q", "-p", "no:cacheprovider", "--bench"]
-        + ["inventory/sim.yaml", "--bench-seed", seed, "--bench-artifacts", str(directory)],
+        [python, "-m", "pytest", *plans, "-q", "-p", "no:cacheprovider", *options],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": hashseed, "TESTBED_STATE": str(directory / "state")},
         capture_output=True,
