@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from ipaddress import IPv4Address
 
@@ -12,6 +13,8 @@ from testbed.stack.variants import Defect
 from testbed.timing import Duration, Instant, after, seconds
 from testbed.wire import (
     ArpPacket,
+    DestinationUnreachable,
+    EchoRequest,
     EtherType,
     EthFrame,
     IPv4Packet,
@@ -21,10 +24,16 @@ from testbed.wire import (
     UdpDatagram,
     parse_icmpv4,
 )
+from testbed.wire.igmp import IgmpMessage
 
-__all__ = ["PORTS", "RouterRig", "ip", "mac_of", "tcp", "udp"]
+__all__ = ["EVERYTHING_ON", "PORTS", "RouterRig", "hostile", "ip", "mac_of", "tcp", "udp"]
 
 PORTS = ("p1", "p2", "p3")
+EVERYTHING_ON = (
+    "ip multicast-routing ; ip route tracking ; ip filter tcp syn 23",
+    "interface p2 ; ip nat outside ; ip tcp adjust-mss ; mtu 600 ; ip directed-broadcast",
+    "interface p1 ; ip irdp",
+)
 START = Instant(1_000_000_000_000)
 
 
@@ -172,3 +181,36 @@ class RouterRig:
                 what = frame[:42].hex()
             lines.append(f"{port}: {frame[:6].hex()} {what}")
         return "\n".join(lines)
+
+
+def hostile(rig: RouterRig, seed: int, count: int) -> None:
+    """Give the router so many packets with bytes changed, ends cut off, in whatever frames."""
+    chance = random.Random(seed)  # noqa: S311 - made-up frames are no secret
+    a, b, group = ip("10.1.0.2"), ip("10.2.0.2"), ip("239.1.2.3")
+    rig.send(udp("10.1.0.2", "10.2.0.2"))
+    seeds = [
+        udp("10.1.0.2", "10.2.0.2", bytes(900)),
+        udp("10.2.0.2", "10.2.0.1", sport=7, dport=4000),
+        tcp("10.1.0.2", "10.9.0.9"),
+        tcp("10.1.0.2", "10.2.0.2", dport=23),
+        IPv4Packet(a, ip("10.1.0.1"), 1, EchoRequest(7, 9, bytes(60)).emit()),
+        IPv4Packet(b, ip("10.2.0.1"), 1, DestinationUnreachable(4, bytes(60), 600).emit()),
+        IPv4Packet(a, group, 2, IgmpMessage.report(group).emit(), ttl=1),
+        udp("10.1.0.2", "10.3.0.2", options=b"\x83\x07\x04\x0a\x02\0\x02\x07\x0b\x04" + bytes(8)),
+        udp("10.1.0.2", "10.2.0.255"),
+    ]
+    for _ in range(count):
+        data = bytearray(chance.choice(seeds).emit())
+        for _ in range(chance.randrange(4)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        del data[chance.choice((len(data), chance.randrange(len(data) + 1))) :]
+        data[10:12] = b"\0\0"
+        total = sum(int.from_bytes(data[at : at + 2], "big") for at in range(0, 20, 2))
+        data[10:12] = (0xFFFF - total % 0xFFFF).to_bytes(2, "big")
+        port = chance.choice(PORTS)
+        kind = chance.choice((b"\x08\0", b"\x08\0", b"\x08\x06", b"\x81\0"))
+        to = chance.choice((rig.mac(port).packed, b"\xff" * 6, bytes.fromhex("01005e010203")))
+        rig.put((to + mac_of(a).packed + kind + bytes(data)).ljust(60, b"\0"), port)
+        if chance.random() < 0.01:
+            rig.wait(seconds(chance.randrange(30)))
+    rig.wait(seconds(600))

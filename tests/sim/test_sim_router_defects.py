@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
-from router_rig import RouterRig, ip, mac_of, tcp, udp
+from router_rig import EVERYTHING_ON, RouterRig, hostile, ip, mac_of, tcp, udp
 
 from testbed.sim.router import defects
 from testbed.stack.variants import Defect
@@ -418,3 +418,8 @@ def test_every_defect_that_the_catalogue_names_is_there_and_two_more(behaviour):
 @pytest.mark.parametrize("behaviour", SCENARIOS)
 def test_the_same_seed_gives_the_same_frames(behaviour, good):
     assert trace(behaviour) == good[behaviour]
+
+
+@pytest.mark.parametrize("defect", ALL, ids=str)
+def test_no_frame_makes_a_bad_router_raise_either(defect):
+    hostile(RouterRig(*EVERYTHING_ON, defects=[defect]), 1, 300)
