@@ -107,6 +107,10 @@ def broadcast(bed):
     return bed.exits("p2", eth(ALL, B))
 
 
+def broadcast_of_arp(bed):
+    return bed.exits("p2", eth(ALL, B, kind=0x0806))
+
+
 def broadcast_of_newcomer_when_full(bed):
     held(8192, gap=microseconds(10), first=10)(bed)
     return bed.exits("p2", eth(ALL, B))
@@ -119,7 +123,7 @@ def group_source(bed):
 
 def broadcast_after_talk(bed):
     bed.introduce(p1=[1], p3=[3])
-    bed.send("p1", eth(C, A))
+    bed.send("p2", eth(A, B))
     return bed.exits("p2", eth(ALL, B))
 
 

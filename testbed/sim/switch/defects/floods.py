@@ -14,17 +14,19 @@ from testbed.stack.variants import Defect
 from testbed.timing import Instant
 
 __all__ = [
-    "BROADCASTS_TO_KNOWN_ONLY",
     "BROADCASTS_TWICE",
     "ECHOES_BROADCASTS",
     "FLOODS_FLOWS_ON",
     "FLOODS_FOREVER",
     "FLOODS_TO_HALF_KNOWN",
+    "KEEPS_ARP",
     "LEARNS_GROUP_SOURCE",
     "MISSES_PORT_IN_BROADCASTS",
     "STOPS_BROADCASTING_WHEN_FULL",
     "STOPS_BROADCASTS_TOO",
 ]
+
+_ARP: Final = b"\x08\x06"
 
 
 class _SilentWhenFull(Forwarder):
@@ -65,11 +67,11 @@ class _ShoutsTwice(Forwarder):
         return 2 * tuple(super().to_broadcast(frame, vlan, port, now))
 
 
-class _ToKnown(Forwarder):
+class _AnswersNoArp(Forwarder):
     def to_broadcast(self, frame: bytes, vlan: int, port: Port, now: Instant) -> Sequence[Port]:
-        exits = super().to_broadcast(frame, vlan, port, now)
-        known = {entry.port for entry in self.fdb.rows(now)}
-        return [each for each in exits if each in known]
+        if frame[12:14] == _ARP:
+            return ()
+        return super().to_broadcast(frame, vlan, port, now)
 
 
 class _FloodsAll(Forwarder):
@@ -96,17 +98,17 @@ class _FloodsOn(Forwarder):
 
 
 class _StopsShouts(Forwarder):
-    _stopped = False
+    _answered: bytes | None = None
 
     def to_known(
         self, entry: Entry, frame: bytes, vlan: int, port: Port, now: Instant
     ) -> Sequence[Port]:
-        self._stopped = True
+        self._answered = frame[6:12]
         return super().to_known(entry, frame, vlan, port, now)
 
     def to_broadcast(self, frame: bytes, vlan: int, port: Port, now: Instant) -> Sequence[Port]:
         exits = super().to_broadcast(frame, vlan, port, now)
-        return nearest(exits, port) if self._stopped else exits
+        return nearest(exits, port) if self._answered == frame[6:12] else exits
 
 
 class _NeedsShout(Learner):
@@ -156,11 +158,11 @@ BROADCASTS_TWICE: Final = Defect(
     "Hardware floods the broadcast, and so does the software that gets a copy of it.",
     {Forwarder: _ShoutsTwice},
 )
-BROADCASTS_TO_KNOWN_ONLY: Final = Defect(
-    "broadcasts to ports with known stations only",
+KEEPS_ARP: Final = Defect(
+    "keeps broadcasts of ARP to itself",
     "SW-08",
-    "Somebody saved bandwidth: a station that has not spoken yet is never asked.",
-    {Forwarder: _ToKnown},
+    "ARP suppression was left on without anything that answers in the stations' place.",
+    {Forwarder: _AnswersNoArp},
 )
 FLOODS_FOREVER: Final = Defect(
     "floods forever",
@@ -183,6 +185,6 @@ FLOODS_TO_HALF_KNOWN: Final = Defect(
 STOPS_BROADCASTS_TOO: Final = Defect(
     "stops broadcasts together with floods",
     "SW-09",
-    "Broadcast and flood share one mask, which is narrowed when a station has answered.",
+    "Broadcast and flood share one mask for each source, narrowed when its calls are answered.",
     {Forwarder: _StopsShouts},
 )

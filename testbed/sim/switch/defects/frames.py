@@ -32,6 +32,7 @@ __all__ = [
     "IGNORES_JUMBO",
     "KEEPS_SIXTEEN_MORE",
     "LEARNS_FROM_BAD",
+    "LOSES_PRIORITY",
     "MENDS_DAMAGED",
     "PADS_WITH_OLD_BYTES",
     "STUCK_BIT",
@@ -218,6 +219,13 @@ class _BadMemory(Tagger):
         return frame[:1023] + bytes([frame[1023] ^ 0x10]) + frame[1024:]
 
 
+class _Flattens(Tagger):
+    __slots__ = ()
+
+    def tagged(self, frame: bytes, vlan: int, port: Port) -> bytes:
+        return super().tagged(self.untagged(frame), vlan, port)
+
+
 FORWARDS_PAUSE: Final = Defect(
     "forwards pause frames",
     "SW-14",
@@ -346,4 +354,10 @@ STUCK_BIT: Final = Defect(
     "SW-16",
     "A bad cell of the packet memory, and the check sequence is made after it.",
     {Tagger: _BadMemory},
+)
+LOSES_PRIORITY: Final = Defect(
+    "loses the priority of tags",
+    "SW-16",
+    "Tags are written anew on the way, with priority 0, and voice waits behind backups.",
+    {Tagger: _Flattens},
 )

@@ -19,7 +19,6 @@ __all__ = [
     "LEAKS_BROADCASTS",
     "LEAKS_UNKNOWN_UNICAST",
     "LEAVES_TAGS_ON",
-    "LOSES_PRIORITY",
     "SHARED_LEARNING",
     "STRIPS_TAGS",
     "TAKES_UNTAGGED_ON_TRUNKS",
@@ -93,11 +92,6 @@ class _TakesUntagged(Classifier):
         return min(port.mode.trunk) if vlan is None else vlan
 
 
-class _Flattens(Tagger):
-    def tagged(self, frame: bytes, vlan: int, port: Port) -> bytes:
-        return super().tagged(self.untagged(frame), vlan, port)
-
-
 LEAKS_UNKNOWN_UNICAST: Final = Defect(
     "leaks unknown unicast across VLANs",
     "SW-10",
@@ -152,10 +146,4 @@ TAKES_UNTAGGED_ON_TRUNKS: Final = Defect(
     "SW-10",
     "A trunk without a native VLAN puts untagged frames into the first VLAN that it has.",
     {Classifier: _TakesUntagged},
-)
-LOSES_PRIORITY: Final = Defect(
-    "loses the priority of tags",
-    "SW-10",
-    "Frames are tagged anew between trunks, with priority 0, and voice waits behind backups.",
-    {Tagger: _Flattens},
 )
