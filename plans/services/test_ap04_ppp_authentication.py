@@ -1,0 +1,192 @@
+"""A concentrator lets in who proves itself, by CHAP or PAP, and nobody else (RFC 1334, RFC 1994).
+
+CHAP: a challenge is another each time, value and identifier (RFC 1994 2.3, 4.1); a response counts
+if it has the challenge's identifier, and is silently discarded otherwise; the right one, the MD5 of
+identifier, secret and challenge, is answered by a Success, a wrong one by a Failure (4.2). PAP: the
+right password is acked, a wrong one or an unknown name refused (RFC 1334 2.2). Until then the
+network layer waits: no IPCP (RFC 1661 3.5). Who fails has the link terminated, and so has who will
+not be asked at all.
+
+The hosts are the plan's own frames. Answers may take ``ppp_answer`` (seconds, 4).
+"""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from testbed import (
+    Bench,
+    Capture,
+    Duration,
+    ExpectationFailed,
+    MacAddr,
+    Matcher,
+    PppoeService,
+    PppPeer,
+    Topology,
+    WireError,
+    match,
+    milliseconds,
+    ppp,
+    ppp_auth,
+    ppp_control,
+    seconds,
+)
+
+POINT = "client--dut"
+PROTOCOL = ppp.PppProtocol
+CODE = ppp_control.ControlCode
+CHAP, PAP = ppp_auth.ChapCode, ppp_auth.PapCode
+USER, SECRET = b"alice", b"wonderland"
+QUIET = milliseconds(500)
+IN = match.ppp(protocol="ipcp", code=CODE.CONFIGURE_REQUEST)
+
+AP04 = pytest.mark.behaviour("AP-04", clause="RFC 1334 2.2, RFC 1994 4")
+ALONE = pytest.mark.topology(Topology.chain("client:nic", "dut:server"))
+
+
+def hosts(bench: Bench, seen: Capture, method: str, count: int) -> list[PppPeer]:
+    """Switch the concentrator on, with this way to authenticate; so many hosts with sessions."""
+    service = PppoeService(
+        IPv4Address("192.0.2.1"),
+        IPv4Address("192.0.2.10"),
+        IPv4Address("192.0.2.19"),
+        authenticate=(method,),
+        users={USER.decode(): SECRET.decode()},
+    )
+    bench.server("dut").serve_pppoe(bench.port("dut", toward="client"), service)
+    found = []
+    for number in range(1, count + 1):
+        peer = PppPeer(bench, seen, POINT, MacAddr(b"\x02\0\0\0\x73" + bytes([number])))
+        peer.dial()
+        found.append(peer)
+    return found
+
+
+def within(bench: Bench) -> Duration:
+    """How long an answer may take."""
+    return seconds(bench.tolerance("ppp_answer", 4))
+
+
+def chap(code: int | tuple[int, ...], ident: int | None = None) -> Matcher:
+    """A CHAP packet."""
+    return match.ppp(protocol="chap", code=code, ident=ident)
+
+
+def challenged(peer: PppPeer) -> tuple[int, bytes]:
+    """Open the link; the challenge's identifier and value."""
+    demand = match.ppp(protocol="lcp", authentication=b"\xc2\x23\x05")
+    peer.open_link()
+    peer.seen.at(POINT).expect(demand & match.eth(dst=peer.mac))
+    packet = peer.control(chap(CHAP.CHALLENGE), within(peer.bench))
+    try:
+        return packet.ident, ppp_auth.ChapValue.parse(packet.data).value
+    except WireError as error:
+        raise ExpectationFailed(f"{POINT}: the challenge cannot be read: {error}") from None
+
+
+def respond(peer: PppPeer, ident: int, value: bytes, *, name: bytes = USER) -> None:
+    """Send a response."""
+    data = ppp_auth.ChapValue(value, name).emit()
+    peer.send(PROTOCOL.CHAP, ppp_control.ControlPacket(CHAP.RESPONSE, ident, data))
+
+
+def present(peer: PppPeer, password: bytes, *, name: bytes = USER) -> int:
+    """Send a name and a password; the identifier."""
+    ident = peer.new_ident()
+    data = ppp_auth.PapRequest(name, password).emit()
+    peer.send(PROTOCOL.PAP, ppp_control.ControlPacket(PAP.REQUEST, ident, data))
+    return ident
+
+
+def expect_out(peer: PppPeer) -> None:
+    """The link is terminated, and nothing of the network layer was seen."""
+    terminate = match.ppp(protocol="lcp", code=CODE.TERMINATE_REQUEST)
+    asked = peer.control(terminate, within(peer.bench))
+    peer.send(PROTOCOL.LCP, ppp_control.ControlPacket(CODE.TERMINATE_ACK, asked.ident))
+    peer.bench.watch_for(QUIET)
+    expect_no_network(peer)
+
+
+def expect_no_network(peer: PppPeer) -> None:
+    """The concentrator has said nothing of IPCP to the host."""
+    peer.seen.settle()
+    peer.seen.at(POINT).expect_none(match.ppp(protocol="ipcp") & match.eth(dst=peer.mac))
+
+
+@AP04
+@ALONE
+def test_chap_lets_in_who_has_the_secret(bench: Bench) -> None:
+    bench.bring_up_network()
+    with bench.capture(POINT) as seen:
+        values = []
+        for peer in hosts(bench, seen, "chap", 4):
+            ident, value = challenged(peer)
+            values.append(value)
+            right = ppp_auth.chap_md5(ident, SECRET, value)
+            respond(peer, (ident + 1) % 256, right)  # an answer to a challenge that never was
+            bench.watch_for(QUIET)
+            expect_no_network(peer)
+            seen.at(POINT).expect_none(chap((CHAP.SUCCESS, CHAP.FAILURE)) & match.eth(dst=peer.mac))
+            respond(peer, ident, right)
+            peer.hear(chap(CHAP.SUCCESS, ident), within(bench))
+            peer.hear(IN, within(bench))
+    if len(set(values)) < len(values):
+        told = ", ".join(value.hex() for value in values)
+        raise ExpectationFailed(f"{POINT}: challenges {told}: expected each to be another one")
+
+
+@AP04
+@ALONE
+def test_chap_lets_nobody_else_in(bench: Bench) -> None:
+    bench.bring_up_network()
+    with bench.capture(POINT) as seen:
+        guesser, stranger = hosts(bench, seen, "chap", 2)
+        for peer, name, secret in ((guesser, USER, b"looking-glass"), (stranger, b"bob", SECRET)):
+            ident, value = challenged(peer)
+            respond(peer, ident, ppp_auth.chap_md5(ident, secret, value), name=name)
+            peer.hear(chap(CHAP.FAILURE, ident), within(bench))
+            expect_out(peer)
+    seen.at(POINT).expect_none(chap(CHAP.SUCCESS))
+
+
+@AP04
+@ALONE
+def test_pap_lets_in_who_has_the_password_and_nobody_else(bench: Bench) -> None:
+    bench.bring_up_network()
+    with bench.capture(POINT) as seen:
+        owner, guesser, stranger = hosts(bench, seen, "pap", 3)
+        owner.open_link()
+        ident = present(owner, SECRET)
+        owner.hear(match.ppp(protocol="pap", code=PAP.ACK, ident=ident), within(bench))
+        owner.hear(IN, within(bench))
+        for peer, name, password in ((guesser, USER, b"guess"), (stranger, b"bob", SECRET)):
+            peer.open_link()
+            ident = present(peer, password, name=name)
+            peer.hear(match.ppp(protocol="pap", code=PAP.NAK, ident=ident), within(bench))
+            expect_out(peer)
+
+
+@AP04
+@ALONE
+def test_who_will_not_be_asked_stays_out(bench: Bench) -> None:
+    bench.bring_up_network()
+    with bench.capture(POINT) as seen:
+        (peer,) = hosts(bench, seen, "chap", 1)
+        asked = peer.control(match.ppp(protocol="lcp", code=CODE.CONFIGURE_REQUEST))
+        kept = [each for each in asked.options if each.kind == ppp_control.LcpOption.AUTHENTICATION]
+        refuse = ppp_control.ControlPacket.configure(CODE.CONFIGURE_REJECT, asked.ident, kept)
+        if not kept:
+            raise ExpectationFailed(f"{POINT}: the link is asked for without authentication")
+        peer.send(PROTOCOL.LCP, refuse)
+        again = peer.control(match.ppp(protocol="lcp", code=(1, CODE.TERMINATE_REQUEST)))
+        if again.code == CODE.CONFIGURE_REQUEST:
+            ident = peer.new_ident()
+            own = ppp_control.ControlPacket(CODE.CONFIGURE_REQUEST, ident)
+            peer.send(PROTOCOL.LCP, own)
+            ack = ppp_control.ControlPacket(CODE.CONFIGURE_ACK, again.ident, again.data)
+            peer.send(PROTOCOL.LCP, ack)
+        wish = ppp_control.ControlPacket(CODE.CONFIGURE_REQUEST, 200)
+        peer.send(PROTOCOL.IPCP, wish)
+        bench.watch_for(within(bench))
+        expect_no_network(peer)
