@@ -21,8 +21,16 @@ from testbed import (
 
 STATION = MacAddr("02:00:00:00:01:0a")
 SENDER = MacAddr("02:00:00:00:01:0b")
+RELATIVE = MacAddr("02:5a:00:ff:01:0a")
+GROUP_BIT = 7  # the lowest of the first byte (IEEE 802, 8.2.2): not a station's
 MARK = b"SW-01"
+PACE = 500  # stations a second where the bench file states no learning_rate
 LINGER = milliseconds(100)  # a copy that comes late is a copy
+
+
+def relative(bit: int) -> MacAddr:
+    """A station whose address differs from RELATIVE in one bit, counted from the first."""
+    return MacAddr((int.from_bytes(RELATIVE.packed, "big") ^ 1 << 47 - bit).to_bytes(6, "big"))
 
 
 def expect_delivered(bench: Bench, frame: EthFrame, source: str, target: str) -> None:
@@ -72,3 +80,39 @@ def test_learned_station_is_reached_through_its_port_only(bench: Bench) -> None:
     dut.wait_learned(SENDER, on=bench.port("dut", toward="b"), within=seconds(2))
     answer = EthFrame(dst=SENDER, src=STATION, payload=MARK + bytes(range(256)))
     expect_delivered(bench, answer, "a", "b")
+
+
+@pytest.mark.behaviour("SW-01", clause="802.1Q 8.8")
+@pytest.mark.topology(Topology.star("dut", "a", "b", "c", "d"))
+@drill(
+    "tells stations apart by 24 bits",
+    {
+        "openvswitch": faults.ovs_flow(f"in_port={{d}},dl_dst={relative(3)}", "output:{c}"),
+        "linux_bridge": faults.shell(
+            f"bridge fdb replace {relative(3)} dev {{c}} master static",
+            undo=(f"bridge fdb del {relative(3)} dev {{c}} master 2>/dev/null || true",),
+        ),
+    },
+    caught="did not learn|--dut: expect",
+)
+def test_stations_are_told_apart_by_every_bit(bench: Bench) -> None:
+    """Stations whose addresses differ in one bit are learned each at its own port."""
+    dut = bench.switch("dut")
+    dut.flush_fdb()
+    homes = {relative(bit): "abc"[bit % 3] for bit in range(48) if bit != GROUP_BIT}
+    homes[RELATIVE] = "c"
+    gap = seconds(1 / (bench.stated("dut", "learning_rate") or PACE))
+    for station, leaf in homes.items():
+        bench.nic(leaf).inject(EthFrame(dst=MacAddr.BROADCAST, src=station))
+        bench.watch_for(gap)
+
+    calls = {station: EthFrame(station, SENDER, payload=MARK + station.packed) for station in homes}
+    with bench.capture() as seen:
+        bench.watch_for(LINGER)
+        bench.nic("d").inject(*calls.values())
+        bench.watch_for(LINGER)
+    for station, home in homes.items():
+        seen.at(f"{home}--dut").expect_count(match.raw(calls[station].emit(pad=True)), 1)
+    for leaf in ("a", "b", "c"):
+        count = sum(home == leaf for home in homes.values())
+        seen.at(f"{leaf}--dut").expect_count(match.containing(MARK), count)

@@ -155,3 +155,31 @@ def test_vlans_do_not_hear_each_other(bench: Bench) -> None:
         raise ExpectationFailed(
             f"{dut.name} learned from a frame of a VLAN that its port is not in: {learned[0]}"
         )
+
+
+@pytest.mark.behaviour("SW-10", clause="802.1Q 6.9.3")
+@pytest.mark.topology(Topology.star("dut", "a", "b", "c", "t"))
+@drill(
+    "loses the priority of tags",
+    {"openvswitch": faults.ovs_flow(f"dl_vlan={RED}", "mod_vlan_pcp:0,normal")},
+    caught="t--dut: expect 1",
+)
+def test_tags_pass_unchanged_between_trunks(bench: Bench) -> None:
+    """VLAN, priority and drop eligibility are the same on the next trunk."""
+    dut = bench.switch("dut")
+    for leaf in ("a", "t"):
+        dut.set_vlan_mode(bench.port("dut", toward=leaf), VlanMode(trunk=(RED, BLUE)))
+    dut.flush_fdb()
+    tags = [
+        VlanTag(vid, pcp, dei) for vid in (RED, BLUE) for pcp in range(8) for dei in (False, True)
+    ]
+    frames = [
+        EthFrame(dst, RESIDENT, payload=b"SW-10 priority" + bytes([number]) * 40, tags=(tag,))
+        for number, tag in enumerate(tags)
+        for dst in (MacAddr.BROADCAST, UNKNOWN)
+    ]
+    with bench.capture("t--dut", domains=[(f"a@{RED}", f"t@{RED}")]) as seen:
+        bench.nic("a").inject(*frames)
+        bench.watch_for(LINGER)
+    for frame in frames:
+        seen.at("t--dut").expect_count(match.raw(frame.emit(pad=True)), 1)

@@ -7,7 +7,7 @@ that owns the address or of any other. The next address above is forwarded.
 
 import pytest
 
-from testbed import Bench, EthFrame, MacAddr, Topology, drill, faults, match, milliseconds
+from testbed import Bench, EthFrame, MacAddr, Topology, VlanTag, drill, faults, match, milliseconds
 
 LEAVES = ("a", "b", "c", "d")
 SENDER = MacAddr("02:00:00:00:14:0a")
@@ -29,11 +29,18 @@ OWNERS = {
 
 
 def frames_to(address: MacAddr) -> list[EthFrame]:
-    """A frame of no protocol in particular, and one of the protocol that owns ``address``."""
+    """A frame of no protocol in particular, and one of the protocol that owns ``address``.
+
+    Each without a tag, and with one that tells a priority only.
+    """
     kinds = [(EXPERIMENTAL, b"")]
     if address != ABOVE and address.packed[5] in OWNERS:
         kinds.append(OWNERS[address.packed[5]])
-    return [EthFrame(address, SENDER, kind, start + MARK + bytes(60)) for kind, start in kinds]
+    return [
+        EthFrame(address, SENDER, kind, start + MARK + bytes(60), tags)
+        for kind, start in kinds
+        for tags in ((), (VlanTag(vid=0, pcp=7),))
+    ]
 
 
 def expect_kept(bench: Bench, addresses: list[MacAddr]) -> None:

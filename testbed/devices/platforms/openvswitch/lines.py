@@ -87,7 +87,7 @@ def storm_flow(ofport: int) -> str:
 def storm_control(bridge: str, ofport: int, rate: str | None) -> tuple[str, ...]:
     """Let in at most ``rate`` broadcasts a second at a port, or all: its meter has its number.
 
-    A bucket of a tenth of a second evens the bursts out.
+    Its bucket holds one second's worth: a switch that is held up loses nothing that is allowed.
     """
     match = storm_flow(ofport)
     if rate is None:
@@ -97,8 +97,7 @@ def storm_control(bridge: str, ofport: int, rate: str | None) -> tuple[str, ...]
         )
     if not rate.isdecimal() or not int(rate):
         raise PlanError(f"{rate!r}: expected a ceiling in frames per second, 1 at least")
-    bucket = max(1, int(rate) // 10)
-    band = f"band=type=drop,rate={rate},burst_size={bucket}"
+    band = f"band=type=drop,rate={rate},burst_size={rate}"
     meter = f"meter={ofport},pktps,burst,{band}"
     return (
         quote(*OPENFLOW, "del-meter", bridge, f"meter={ofport}"),  # takes flows through it along
