@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         WireError,
     )
     from testbed.hosts.stack_host import StackHost
-    from testbed.hosts.stack_sockets import StackConnection
+    from testbed.hosts.stack_sockets import StackConnection, StackListener
     from testbed.link.impair import (
         Chance,
         Corrupt,
@@ -197,6 +197,7 @@ _HOMES = {
     "StackConfig": "testbed.stack.config",
     "StackConnection": "testbed.hosts.stack_sockets",
     "StackHost": "testbed.hosts.stack_host",
+    "StackListener": "testbed.hosts.stack_sockets",
     "Stage": "testbed.link.impair",
     "State": "testbed.stack.tcp.states",
     "Talk": "testbed.bench.translation",
@@ -321,6 +322,7 @@ __all__ = [
     "StackConfig",
     "StackConnection",
     "StackHost",
+    "StackListener",
     "Stage",
     "State",
     "Talk",
