@@ -184,7 +184,7 @@ def judge_broadcast(bench: Bench, seen: Capture, network: IPv4Network) -> None:
         host.udp_send(str(everybody), OURS, b"to everybody")
         inject(bench, sender, everybody, MacAddr.BROADCAST, b"to everybody")
     own = subnets.host_range(network)[0]
-    for nobody in ends - {own}:
+    for nobody in sorted(ends - {own}):
         inject(bench, sender, nobody, MacAddr.BROADCAST, b"to nobody")
     inject(bench, sender, own, dut.mac, b"to the host")  # what came before it has been dealt with
     seen.settle()
@@ -212,7 +212,7 @@ def judge_arp(bench: Bench, seen: Capture, network: IPv4Network) -> None:
     """The host answers for its own address, and for no other of the subnet."""
     dut, nic = bench.bring_up_network()["dut"], bench.nic("peer")
     own, sender = subnets.host_range(network)[0], hosts_of(network)[-1]
-    others = {network.network_address, network.broadcast_address} - {own, sender}
+    others = sorted({network.network_address, network.broadcast_address} - {own, sender})
     start = bench.loop.wall_now()
     for target in (*others, own):
         request = ArpPacket.request(nic.mac, sender, target)
