@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from testbed.console.transport import HangupError
-from testbed.timing import Clock, Duration, Instant
+from testbed.timing import Clock, Duration, Instant, after
 
 __all__ = ["ConversationTransport", "FarEnd", "Lapse", "whole"]
 
@@ -38,6 +38,9 @@ class Lapse(Clock, Protocol):
         """Let ``span`` pass, and all that is due in it happen."""
 
 
+NO_LAG = Duration(0)
+
+
 def whole(data: bytes) -> int:
     """The length of a piece that is all of ``data``."""
     return len(data)
@@ -46,8 +49,9 @@ def whole(data: bytes) -> int:
 class ConversationTransport:
     """Carries bytes to ``far`` and back; waiting moves ``clock`` on at once.
 
-    ``piece`` says how many bytes of those that have come one read gives. ``look`` is the longest
-    time that ``far`` is left alone while it is waited for.
+    An answer is there ``lag`` after it was asked for: who asks again and again until something is
+    so would else never see time pass. ``piece`` says how many bytes of those that have come one
+    read gives. ``look`` is the longest time that ``far`` is left alone while it is waited for.
     """
 
     def __init__(
@@ -56,15 +60,18 @@ class ConversationTransport:
         far: FarEnd,
         clock: Lapse,
         *,
+        lag: Duration = NO_LAG,
         piece: Callable[[bytes], int] = whole,
         look: Duration | None = None,
     ) -> None:
         self._name = name
         self._far = far
         self._clock = clock
+        self._lag = lag
         self._piece = piece
         self._look = look
         self._closed = False
+        self._arrives = clock.now()
         self._pending = far.start(clock.now())
 
     @property
@@ -78,16 +85,19 @@ class ConversationTransport:
         while True:
             now = self._clock.now()
             self._pending += self._far.handle_timeout(now)
-            if self._pending or now >= end:
+            came = bool(self._pending) and now >= self._arrives
+            if came or now >= end:
                 break
-            self._refuse_if_gone()
-            due = self._far.poll_timeout()
-            wake = min(end, end if due is None else max(due, Instant(now + 1)))
-            if self._look is not None:
-                wake = min(wake, Instant(now + self._look))
-            self._clock.advance(Duration(wake - now))
-        if not self._pending:
-            self._refuse_if_gone()
+            if self._pending:
+                wake = self._arrives
+            else:
+                self._refuse_if_gone()
+                wake = self._next_look(now, end)
+            self._clock.advance(Duration(min(wake, end) - now))
+        if not came:
+            if not self._pending:
+                self._refuse_if_gone()
+            return b""
         count = self._piece(self._pending)
         data, self._pending = self._pending[:count], self._pending[count:]
         return data
@@ -95,7 +105,9 @@ class ConversationTransport:
     def write(self, data: bytes) -> None:
         """Send ``data``, and keep the answer for who reads next."""
         self._refuse_if_gone()
-        self._pending += self._far.feed(data, self._clock.now())
+        now = self._clock.now()
+        self._arrives = after(now, self._lag)
+        self._pending += self._far.feed(data, now)
 
     def fileno(self) -> None:
         """There is none."""
@@ -103,6 +115,12 @@ class ConversationTransport:
     def close(self) -> None:
         """Let go of the line."""
         self._closed = True
+
+    def _next_look(self, now: Instant, end: Instant) -> Instant:
+        """When the far end is to be looked at again, to whom nobody says anything."""
+        due = self._far.poll_timeout()
+        wake = end if due is None else max(due, Instant(now + 1))
+        return wake if self._look is None else min(wake, after(now, self._look))
 
     def _refuse_if_gone(self) -> None:
         if self._closed:

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from testbed.console.conversation import ConversationTransport, Lapse, whole
-from testbed.sim.cli.terminal import Account, Terminal
-from testbed.sim.device import SimDevice
+from testbed.sim.cli.terminal import Account, Managed, Terminal
 from testbed.timing import Duration, Instant, milliseconds
 
 __all__ = ["connect"]
+
+_LAG = milliseconds(2)
+"""How long the device takes to answer what is typed."""
 
 _LOOK = milliseconds(100)
 """How old a log line on the console may be."""
 
 
 def connect(
-    device: SimDevice,
+    device: Managed,
     clock: Lapse,
     *,
     account: Account | None = None,
@@ -35,7 +37,7 @@ def connect(
     terminal = Terminal(device, account, banner=banner, serial=serial, idle=idle)
     name = f"sim {'console' if serial else 'login'} of {device.name}"
     far = _Touching(terminal, touched)
-    return ConversationTransport(name, far, clock, piece=piece, look=_LOOK)
+    return ConversationTransport(name, far, clock, lag=_LAG, piece=piece, look=_LOOK)
 
 
 class _Touching:
