@@ -12,6 +12,9 @@ from testbed.errors import PlanError
 
 __all__ = ["PathFinder"]
 
+FLOODING = (Kind.SWITCH, Kind.HUB, Kind.BUS, Kind.RING)
+"""Kinds of devices that let a broadcast out of every other port."""
+
 
 class PathFinder:
     """Finds the beacon paths to a point, from the topology and what the plan has set up."""
@@ -34,7 +37,7 @@ class PathFinder:
         if link.mirror:
             return tuple(self._to_mirror(link))
         far = next((n for n in (link.a, link.b) if self._kind(n) not in (Kind.NIC, Kind.BOX)), None)
-        if far is not None and self._kind(far) is Kind.SWITCH:
+        if far is not None and self._kind(far) in FLOODING:
             return tuple(self._over_switch(link, far))
         return tuple(self._over_network(link))
 

@@ -11,6 +11,7 @@ from testbed.bench.session import BenchSession
 from testbed.bench.topology import Kind
 from testbed.console.cli import Cli
 from testbed.devices.capabilities import Device, Host, Router, Switch
+from testbed.devices.media import SharedMedium, TokenRing
 from testbed.devices.middle import Addressed, Balancer, Gateway, Server
 from testbed.errors import PlanError, Unsupported
 from testbed.hosts import Loop, Tap
@@ -61,6 +62,21 @@ class Roles:
         self._demand(role, Kind.HOST)
         return cast("Host", self.device(role))
 
+    def hub(self, role: str) -> SharedMedium:
+        """The hub that plays ``role``."""
+        self._demand(role, Kind.HUB)
+        return cast("SharedMedium", self.device(role))
+
+    def bus(self, role: str) -> SharedMedium:
+        """The CSMA/CD bus that plays ``role``."""
+        self._demand(role, Kind.BUS)
+        return cast("SharedMedium", self.device(role))
+
+    def ring(self, role: str) -> TokenRing:
+        """The token ring that plays ``role``."""
+        self._demand(role, Kind.RING)
+        return cast("TokenRing", self.device(role))
+
     def server(self, role: str) -> Server:
         """The server that plays ``role``."""
         self._demand(role, Kind.SERVER)
@@ -96,6 +112,13 @@ class Roles:
         reason = self.device(role).deviations.get(deviation)
         if reason is not None:
             raise Unsupported(f"not judged, known of {self.device(role).platform}: {reason}")
+
+    def stated(self, role: str, name: str) -> float | None:
+        """What the bench file says that the device's data sheet promises; None where it is silent.
+
+        ``fdb_capacity`` in addresses, ``learning_rate`` in addresses per second.
+        """
+        return self._session.file.node(self.device(role).name).stated.get(name)
 
     def console(self, role: str) -> Cli:
         """A login on the serial console of ``role``; logged out when the run ends."""

@@ -19,6 +19,9 @@ class Kind(Enum):
     SWITCH = "switch"
     ROUTER = "router"
     HOST = "host"  # a host with a kernel stack
+    HUB = "hub"
+    BUS = "bus"  # a medium that stations share by CSMA/CD
+    RING = "ring"  # a medium that stations share by passing a token
     SERVER = "server"  # gives out addresses and names, and lets PPPoE hosts in
     BALANCER = "balancer"  # a layer 4-7 device in front of servers
     GATEWAY = "gateway"  # turns one application protocol into another

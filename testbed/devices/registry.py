@@ -15,7 +15,10 @@ from testbed.devices.platforms.linux_bridge.driver import LinuxBridge
 from testbed.devices.platforms.linux_host.driver import LinuxHost
 from testbed.devices.platforms.openvswitch.driver import OpenVswitch
 from testbed.devices.platforms.sim_balancer.driver import SimBalancer
+from testbed.devices.platforms.sim_bus.driver import SimBusDriver
 from testbed.devices.platforms.sim_gateway.driver import SimGateway
+from testbed.devices.platforms.sim_hub.driver import SimHubDriver
+from testbed.devices.platforms.sim_ring.driver import SimRingDriver
 from testbed.devices.platforms.sim_router.driver import SimRouterDriver
 from testbed.devices.platforms.sim_server.driver import SimServer
 from testbed.devices.platforms.sim_switch.driver import SimSwitchDriver
@@ -30,9 +33,7 @@ __all__ = ["PLATFORMS", "PlatformInfo", "open_driver"]
 class PlatformInfo:
     """What a platform is, how its command line speaks, and what makes its driver."""
 
-    kind: Literal[
-        "switch", "router", "host", "hub", "bus", "ring", "server", "balancer", "gateway"
-    ]
+    kind: Literal["switch", "router", "host", "hub", "bus", "ring", "server", "balancer", "gateway"]
     profile: DialogProfile
     driver: Callable[[DriverContext], ConfiguredDriver] | None
     """None for what has no command line: a Python stack in a host's place."""
@@ -44,8 +45,11 @@ PLATFORMS: dict[str, PlatformInfo] = {
     "linux_host": PlatformInfo("host", LINUX_SHELL, LinuxHost),
     "openvswitch": PlatformInfo("switch", LINUX_SHELL, OpenVswitch),
     "sim_balancer": PlatformInfo("balancer", SIM_CLI, SimBalancer),
+    "sim_bus": PlatformInfo("bus", SIM_CLI, SimBusDriver),
     "sim_gateway": PlatformInfo("gateway", SIM_CLI, SimGateway),
     "sim_host": PlatformInfo("host", SIM_CLI, None),
+    "sim_hub": PlatformInfo("hub", SIM_CLI, SimHubDriver),
+    "sim_ring": PlatformInfo("ring", SIM_CLI, SimRingDriver),
     "sim_router": PlatformInfo("router", SIM_CLI, SimRouterDriver),
     "sim_server": PlatformInfo("server", SIM_CLI, SimServer),
     "sim_switch": PlatformInfo("switch", SIM_CLI, SimSwitchDriver),
