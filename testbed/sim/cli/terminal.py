@@ -11,16 +11,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import Final
+from typing import Final, Protocol
 
 from testbed.sim.cli.commands import Call, CommandRefused, CommandSession, Mode
 from testbed.sim.cli.helping import complete, explain
 from testbed.sim.cli.keys import Key, Keyboard, Line
 from testbed.sim.cli.syslog import links_changed
-from testbed.sim.device import SimDevice
 from testbed.timing import Duration, Instant, after
 
-__all__ = ["LONGEST", "MORE", "TRIES", "Account", "Terminal"]
+__all__ = ["LONGEST", "MORE", "TRIES", "Account", "Managed", "Terminal"]
 
 TRIES: Final = 3
 """How often a password may be given: then the line is let go, or the login begins anew."""
@@ -47,6 +46,17 @@ class Account:
     enable: str = field(default="lab", repr=False)
 
 
+class Managed(Protocol):
+    """A device as its terminal sees it."""
+
+    name: str
+    kind: str
+    up: dict[str, bool]
+
+    def login(self, mode: Mode) -> CommandSession:
+        """A command line of its own for one who logged in."""
+
+
 class _Asks(Enum):
     """What the terminal waits for."""
 
@@ -71,7 +81,7 @@ class Terminal:
 
     def __init__(
         self,
-        device: SimDevice,
+        device: Managed,
         account: Account | None = None,
         *,
         banner: str = "",

@@ -83,8 +83,30 @@ class _StuckAtZero(PathMtuCache):
 class _Collapses(PathMtuCache):
     __slots__ = ()
 
-    def _plateau_below(self, *_: int) -> int:
-        return 68
+    def frag_needed(
+        self,
+        destination: IPv4Address,
+        reported: int,
+        original_length: int,
+        link_mtu: int,
+        now: Instant,
+        *,
+        header_length: int = 20,
+    ) -> int | None:
+        """Take the least that there is, whatever the settings say, where no MTU is told."""
+        if not reported:
+            current = self.mtu(destination, link_mtu, now)
+            hold, reason = self._config.lifetime, PmtuReason.PLATEAU
+            self._store(destination, 68, now, current, hold=hold, reason=reason)
+            return 68
+        return super().frag_needed(
+            destination,
+            reported,
+            original_length,
+            link_mtu,
+            now,
+            header_length=header_length,
+        )
 
 
 class _StepByStep(PathMtuCache):

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from testbed.stack.tcp.handshake import Handshake
 from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.receivebuffer import Inserted, ReceiveBuffer
 from testbed.stack.tcp.recovery import LossRecovery
 from testbed.stack.tcp.rtt import RttEstimator
+from testbed.stack.tcp.tcb import Tcb
 from testbed.stack.tcp_config import TcpConfig
 from testbed.stack.variants import Defect
-from testbed.timing import Duration, Instant, milliseconds, seconds
+from testbed.timing import Duration, Instant, milliseconds
 
 __all__ = [
     "ACKS_OVER_HOLES",
@@ -52,12 +54,11 @@ class _HalfMore(RttEstimator):
         return Duration(round(first * 1.5**held))
 
 
-class _ThreeFirst(RttEstimator):
+class _ThreeFirst(Handshake):
     __slots__ = ()
 
-    def __init__(self, config: TcpConfig) -> None:
-        super().__init__(config)
-        self._base = float(seconds(3))
+    def syn_timeout(self, c: Tcb) -> Duration:
+        return Duration(3 * super().syn_timeout(c))
 
 
 class _LeastAlways(RttEstimator):
@@ -90,7 +91,7 @@ STARTS_AT_THREE = Defect(
     "TC-10",
     "A stack still has the initial timeout of RFC 1122: a SYN that was lost costs its user three "
     "seconds.",
-    {RttEstimator: _ThreeFirst},
+    {Handshake: _ThreeFirst},
 )
 
 DEAF_TO_PATH = Defect(
