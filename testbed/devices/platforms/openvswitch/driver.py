@@ -56,6 +56,9 @@ class OpenVswitch(FdbWaits, LinuxDriver):
             "keeps entries of dead ports": (
                 "Open vSwitch keeps what it learned on a port whose link goes down, until it ages"
             ),
+            "clears drop eligibility": (
+                "Open vSwitch marks by a tag's DEI bit that there is a tag at all, and sends it as 0"
+            ),
         }
     )
     least_ageing_time = LEAST_AGEING
