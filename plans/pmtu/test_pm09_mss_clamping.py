@@ -117,11 +117,10 @@ def others(there: IPv4Packet) -> Iterator[IPv4Packet]:
 
 def through(packet: IPv4Packet, inner: TcpSegment) -> Matcher:
     """``inner`` in ``packet``, a hop on, by what plans judge one by one."""
-    mss = inner.option(MSS)
-    assert mss is not None
+    mss = next(option.value for option in inner.options if isinstance(option, MSS))
     return match.ipv4(
         src=packet.src, dst=packet.dst, ident=packet.ident, ttl=packet.ttl - 1, bad_checksum=False
-    ) & match.tcp(src_port=inner.src_port, mss=mss.value, bad_checksum=False)
+    ) & match.tcp(src_port=inner.src_port, mss=mss, bad_checksum=False)
 
 
 class Exchange:

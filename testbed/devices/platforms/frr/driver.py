@@ -79,6 +79,8 @@ class Frr(LinuxIpDriver):
             "checksum that is then wrong: it takes it for aligned",
             "shares outside ports": "Linux gives two hosts one outside port as long as they write "
             "to different servers: port overloading, which RFC 4787 REQ-3 forbids",
+            "forgets queries early": "Linux keeps a mapping of an ICMP query for 30 s unless told "
+            "otherwise; RFC 5508 REQ-1 wants 60",
             "no hairpinning": "Linux masquerades by the port that a packet leaves by: one from "
             "inside to a mapped port is for the router itself (RFC 4787 REQ-9)",
         }
