@@ -61,7 +61,10 @@ class BenchSession:
             self.gear = lab.gear(self.journal, self.console, self._note_claim)
             undo.callback(self._close_gear)
             self._recover()
-            if self._prove and not self.simulated:
+            if self.simulated:
+                cables = self.file.cables
+                self.proofs = [Proof(cable, "proven", "laid by the lab") for cable in cables]
+            elif self._prove:
                 self._refuse_miswired()
             self._stack = undo.pop_all()
 
