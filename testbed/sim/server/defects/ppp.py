@@ -11,7 +11,7 @@ from testbed.stack.services.ppp_auth import Chap, Pap
 from testbed.stack.services.ppp_automaton import Action
 from testbed.stack.services.ppp_ipcp import Ipcp
 from testbed.stack.services.ppp_lcp import Lcp
-from testbed.stack.services.ppp_link import PppLink
+from testbed.stack.services.ppp_link import Phase, PppLink
 from testbed.stack.variants import Defect
 from testbed.timing import Instant
 from testbed.wire.ppp_auth import ChapCode, ChapValue, PapRequest
@@ -95,8 +95,11 @@ class _Hasty(PppLink):
 
     def _established(self, now: Instant) -> None:
         super()._established(now)
-        if self._unproved:
-            self._enter_network(now)
+        self._enter_network(now)
+
+    def _enter_network(self, now: Instant) -> None:
+        if self.phase is not Phase.NETWORK:
+            super()._enter_network(now)
 
 
 class _Hospitable(PppLink):
