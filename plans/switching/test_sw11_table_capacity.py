@@ -228,7 +228,10 @@ def test_table_holds_as_many_addresses_as_stated(bench: Bench) -> None:
     caught="after a clear",
 )
 def test_full_table_loses_nothing(bench: Bench) -> None:
-    """More stations than fit: all are reached, broadcasts pass, and a clear makes room again."""
+    """More stations than fit: all are reached, broadcasts pass, and a clear makes room again.
+
+    One that moves is found at its new port.
+    """
     count = stated_capacity(bench) + STEP
     empty(bench)
     filling = announce(bench, range(count))
@@ -245,6 +248,15 @@ def test_full_table_loses_nothing(bench: Bench) -> None:
         seen.at(f"{leaf}--dut").expect_count(match.raw(call.emit(pad=True)), 1)
     seen.at("b--dut").expect_count(match.raw(to_home.emit(pad=True)), 1)
     seen.at("a--dut").expect_none(match.raw(to_home.emit(pad=True)))
+
+    bench.nic("c").inject(EthFrame(MacAddr.BROADCAST, HOME))
+    bench.switch("dut").wait_learned(HOME, on=bench.port("dut", toward="c"), within=seconds(2))
+    moved = EthFrame(HOME, MacAddr(station(0)), payload=CALLS + b" moved")
+    with bench.capture() as seen:
+        bench.nic("a").inject(moved)
+        bench.watch_for(LINGER)
+    seen.at("c--dut").expect_count(match.raw(moved.emit(pad=True)), 1)
+    seen.at("b--dut").expect_none(match.raw(moved.emit(pad=True)))
 
     empty(bench)
     newcomers = range(1_000_000, 1_000_000 + STEP)

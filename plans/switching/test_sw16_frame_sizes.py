@@ -15,10 +15,12 @@ import pytest
 
 from testbed import (
     Bench,
+    Capture,
     EthFrame,
     ExpectationFailed,
     IPv4Packet,
     MacAddr,
+    PointView,
     Topology,
     Unsupported,
     VlanMode,
@@ -42,6 +44,7 @@ STANDARD = MOST - HEADER  # the MTU that most ports have
 SIZES = (64, 128, 256, 512, 1024, 1280, 1518)  # RFC 2544 9.1, with the FCS
 JUMBO = (1519, 1522, 2048, 4096, 8192, 9018)  # with the FCS: past 1518, and what vendors name
 VLAN = 16
+DOMAINS: list[tuple[str, ...]] = [(f"a@{VLAN}", "b")]
 SHRINKING = range(LEAST, LEAST + TAG + 1)  # lengths that need padding once the tag is gone
 SECRET = b"\xa7"
 PATTERNS: tuple[Callable[[int], int], ...] = (
@@ -92,20 +95,35 @@ def introduce(bench: Bench) -> None:
         dut.wait_learned(station, on=bench.port("dut", toward=leaf), within=seconds(2))
 
 
-def expect_arrival(bench: Bench, source: str, sent: list[bytes], arriving: list[bytes]) -> None:
-    """What is ``sent`` from one side comes out at the other as ``arriving``, each frame once."""
-    target, sender = ("b", NEAR) if source == "a" else ("a", FAR)
-    with bench.capture("a--dut", "b--dut") as seen:
-        for first in range(0, len(sent), CHUNK):
-            bench.nic(source).inject(*sent[first : first + CHUNK])
-            seen.settle()
-        bench.watch_for(LINGER)
-    view = seen.at(f"{target}--dut")
+def offer(bench: Bench, source: str, frames: list[bytes], seen: Capture) -> None:
+    """Send frames, no more at once than ports have buffers for."""
+    for first in range(0, len(frames), CHUNK):
+        bench.nic(source).inject(*frames[first : first + CHUNK])
+        seen.settle()
+    bench.watch_for(LINGER)
+
+
+def expect_each(view: PointView, sender: MacAddr, frames: list[bytes]) -> None:
+    """Each of these frames came once, and nothing else of the sender."""
     came = Counter(frame.data for frame in view.frames)
-    for frame in arriving:
+    for frame in frames:
         if came[frame] != 1:
             view.expect_count(match.raw(frame), 1)
-    view.expect_count(match.eth(src=sender), len(arriving))
+    view.expect_count(match.eth(src=sender), len(frames))
+
+
+def expect_arrival(
+    bench: Bench,
+    source: str,
+    sent: list[bytes],
+    arriving: list[bytes],
+    domains: list[tuple[str, ...]] | None = None,
+) -> None:
+    """What is ``sent`` from one side comes out at the other as ``arriving``, each frame once."""
+    target, sender = ("b", NEAR) if source == "a" else ("a", FAR)
+    with bench.capture("a--dut", "b--dut", domains=domains) as seen:
+        offer(bench, source, sent, seen)
+    expect_each(seen.at(f"{target}--dut"), sender, arriving)
 
 
 def expect_unchanged(
@@ -219,11 +237,35 @@ def test_tagged_frames_pass_unchanged(bench: Bench) -> None:
     for leaf in ("a", "b"):
         dut.set_vlan_mode(bench.port("dut", toward=leaf), VlanMode())
     sizes = (*SIZES, max(SIZES) + TAG)
-    texts = payloads(neighbours(sizes, MOST + TAG), HEADER + TAG)
+    lengths = {*neighbours(sizes, MOST + TAG), *range(LEAST, MOST + TAG, 11)}
+    texts = payloads(sorted(lengths), HEADER + TAG)
     expect_unchanged(
         bench,
         lambda dst, src: [EthFrame(dst, src, EXPERIMENTAL, text, (tag,)).emit() for text in texts],
     )
+
+
+@pytest.mark.behaviour("SW-16", clause="802.3 4.4.2")
+@pytest.mark.topology(Topology.star("dut", "a", "b", "c"))
+@drill(
+    "truncates what it floods",
+    {
+        "openvswitch": faults.ovs_flow(
+            f"dl_src={NEAR},dl_dst=ff:ff:ff:ff:ff:ff", "output(port={c},max_len=1500),output:{b}"
+        )
+    },
+    caught="c--dut: expect 1",
+)
+def test_flooded_frames_pass_unchanged(bench: Bench) -> None:
+    """The lengths of RFC 2544 and their neighbours as broadcasts, on every other port."""
+    allow(bench, STANDARD)
+    introduce(bench)
+    texts = payloads(neighbours(SIZES, MOST))
+    frames = [EthFrame(MacAddr.BROADCAST, NEAR, EXPERIMENTAL, text).emit() for text in texts]
+    with bench.capture() as seen:
+        offer(bench, "a", frames, seen)
+    for leaf in ("b", "c"):
+        expect_each(seen.at(f"{leaf}--dut"), NEAR, frames)
 
 
 def padded(heads: Iterable[bytes]) -> list[bytes]:
@@ -313,23 +355,7 @@ def test_lengths_pass_where_tags_come_and_go(bench: Bench) -> None:
         plain = [EthFrame(*ends, EXPERIMENTAL, text).emit() for text in texts]
         tagged = [EthFrame(*ends, EXPERIMENTAL, text, (VlanTag(VLAN),)).emit() for text in texts]
         sent, arriving = (tagged, plain) if source == "a" else (plain, tagged)
-        expect_in_vlan(bench, source, sent, arriving)
-
-
-def expect_in_vlan(bench: Bench, source: str, sent: list[bytes], arriving: list[bytes]) -> None:
-    """As expect_arrival, between the trunk at a and the access port at b."""
-    target, sender = ("b", NEAR) if source == "a" else ("a", FAR)
-    with bench.capture("a--dut", "b--dut", domains=[(f"a@{VLAN}", "b")]) as seen:
-        for first in range(0, len(sent), CHUNK):
-            bench.nic(source).inject(*sent[first : first + CHUNK])
-            seen.settle()
-        bench.watch_for(LINGER)
-    view = seen.at(f"{target}--dut")
-    came = Counter(frame.data for frame in view.frames)
-    for frame in arriving:
-        if came[frame] != 1:
-            view.expect_count(match.raw(frame), 1)
-    view.expect_count(match.eth(src=sender), len(arriving))
+        expect_arrival(bench, source, sent, arriving, DOMAINS)
 
 
 @pytest.mark.behaviour("SW-16", clause="802.3 4.2.8")
@@ -345,7 +371,7 @@ def test_what_loses_its_tag_is_padded_again(bench: Bench) -> None:
     tags = (VlanTag(VLAN),)
     secret = EthFrame(FAR, NEAR, EXPERIMENTAL, SECRET * 200, tags).emit()
     texts = [filled(length - HEADER - TAG, length, PATTERNS[0]) for length in SHRINKING]
-    with bench.capture("a--dut", "b--dut", domains=[(f"a@{VLAN}", "b")]) as seen:
+    with bench.capture("a--dut", "b--dut", domains=DOMAINS) as seen:
         for text in texts:
             bench.nic("a").inject(secret, EthFrame(FAR, NEAR, EXPERIMENTAL, text, tags).emit())
         bench.watch_for(LINGER)

@@ -57,7 +57,7 @@ class OpenVswitch(FdbWaits, LinuxDriver):
                 "Open vSwitch keeps what it learned on a port whose link goes down, until it ages"
             ),
             "clears drop eligibility": (
-                "Open vSwitch marks by a tag's DEI bit that there is a tag at all, and sends it as 0"
+                "Open vSwitch marks by a tag's DEI bit that there is a tag, and sends it as 0"
             ),
         }
     )
