@@ -17,14 +17,19 @@ from testbed.bench.sabotage import Sabotage
 from testbed.bench.session import BenchSession
 from testbed.bench.topology import Kind
 from testbed.bench.transfers import Transfer
-from testbed.capture import Point, Trace
+from testbed.capture import Matcher, Point, Trace
 from testbed.devices.values import Flow
 from testbed.errors import ExpectationFailed, PlanError, Unsupported
 from testbed.hosts import Subscription
 from testbed.report import NoteRecord
+from testbed.sim.journey import Hop
 from testbed.timing import Duration, Instant, format_duration
+from testbed.wire import summary
 
 __all__ = ["Bench"]
+
+TOLD_LOSSES = 50
+"""Frames lost on simulated cables that a report tells of."""
 
 
 class Bench(PlanHosts):
@@ -149,6 +154,14 @@ class Bench(PlanHosts):
         self.notes.append(NoteRecord(at=now, text=text))
         self.trace.mark(now, text)
 
+    def journeys(self, matcher: Matcher) -> list[list[Hop]]:
+        """Where frames went on a sim bench: for each that matches, it and all that came of it.
+
+        Each hop has its cable, its time, the frame's bytes, and why it was lost where it was.
+        Unsupported on a real bench, which knows only what somebody heard.
+        """
+        return self._session.gear.journeys(matcher)
+
     def sabotage(self, role: str) -> Sabotage:
         """For drills: make the device that plays ``role`` wrong, until the drill ends."""
         driver = self._session.driver(self.placement.nodes[role])
@@ -156,6 +169,7 @@ class Bench(PlanHosts):
 
     def finish(self) -> None:
         """Stop recording, end the Python stacks, and take every stage out of the boxes."""
+        self._tell_losses()
         self.end_hosts()
         for box in self._boxes.values():
             box.clear()
@@ -170,6 +184,13 @@ class Bench(PlanHosts):
     def boxes(self) -> tuple[BenchBox, ...]:
         """The fault boxes of this plan, for the report."""
         return tuple(self._boxes.values())
+
+    def _tell_losses(self) -> None:
+        """Note what cables lost, the latest: nobody else would ever know."""
+        ahead = self.loop.wall_now() - self.loop.now()
+        for hop in self._session.gear.lost()[-TOLD_LOSSES:]:
+            text = f"lost on {hop.lane}: {hop.lost}: {summary(hop.frame)}"
+            self.notes.append(NoteRecord(at=ahead + hop.at, text=text))
 
     def _place_box(self, role: str) -> BenchBox:
         place = self.placement.nodes[role]

@@ -11,6 +11,7 @@ from testbed.devices.changes import ChangeLog
 from testbed.hosts import FaultBox, Loop, Tap
 from testbed.inventory import Bench
 from testbed.link.before import NicBefore
+from testbed.sim.journey import Hop
 from testbed.stack.variants import Defect
 
 __all__ = ["Claimed", "Gear", "HostPorts", "Lab"]
@@ -58,6 +59,12 @@ class Gear(Protocol):
 
     def spoil(self, name: str, defects: tuple[Defect, ...]) -> None:
         """Have the device with these defects from now on; Unsupported where it is real."""
+
+    def journeys(self, wanted: Callable[[bytes], bool]) -> list[list[Hop]]:
+        """Where frames went, hop by hop, from each that is ``wanted`` on; or Unsupported."""
+
+    def lost(self) -> list[Hop]:
+        """Frames that are known to have been lost on cables, the bench's own among them."""
 
     def renew(self, seed: str) -> None:
         """Begin afresh for a plan, with chance that follows from ``seed``; real gear just stays."""

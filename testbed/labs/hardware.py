@@ -33,6 +33,7 @@ from testbed.link.afpacket import AfPacketPort
 from testbed.link.before import NicBefore
 from testbed.link.claim import NicClaim, claim
 from testbed.link.nic import wait_for_link
+from testbed.sim.journey import Hop
 from testbed.stack.variants import Defect
 from testbed.timing import Duration, seconds
 
@@ -258,6 +259,15 @@ class Gear:
         """Unsupported: a real device is made wrong by real means."""
         told = ", ".join(map(str, defects))
         raise Unsupported(f"{name} is a real device, which cannot be given a defect: {told}")
+
+    def journeys(self, wanted: Callable[[bytes], bool]) -> list[list[Hop]]:
+        """Unsupported: a frame on a real cable is seen where somebody listens."""
+        del wanted
+        raise Unsupported("only a sim bench knows where every frame went")
+
+    def lost(self) -> list[Hop]:
+        """None: what is lost on a real cable is known to nobody."""
+        return []
 
     def renew(self, seed: str) -> None:
         """Nothing to do: real gear stays as it is."""

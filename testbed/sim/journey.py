@@ -19,7 +19,8 @@ class Hop:
     """A frame on one way of one link.
 
     ``cause`` is the number of the hop that brought the frame on account of which this one was sent;
-    0 for what a device sent by itself. ``lost`` says why it did not arrive; empty when it did.
+    0 for what a device sent by itself. ``at`` is when it arrived, or was lost; ``lost`` says why,
+    and is empty when it arrived.
     """
 
     number: int
@@ -58,6 +59,20 @@ class Journal:
     def hops(self, wanted: Callable[[bytes], bool] = lambda _: True) -> list[Hop]:
         """The hops that are kept whose frame is ``wanted``, oldest first."""
         return [Hop(*hop) for hop in self._hops if wanted(hop[4])]
+
+    def journeys(self, wanted: Callable[[bytes], bool]) -> list[list[Hop]]:
+        """The journeys that begin with a frame that is ``wanted``, oldest first."""
+        found: list[list[Hop]] = []
+        known: set[int] = set()
+        for hop in self.hops(wanted):
+            if hop.number not in known:
+                found.append(self.journey(hop.number))
+                known.update(each.number for each in found[-1])
+        return found
+
+    def lost(self) -> list[Hop]:
+        """The hops that are kept of frames that did not arrive, oldest first."""
+        return [Hop(*hop) for hop in self._hops if hop[5]]
 
     def journey(self, number: int) -> list[Hop]:
         """Hop ``number`` and all that came of it, oldest first: where a frame went."""

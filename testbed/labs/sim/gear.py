@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from testbed.labs.sim.loop import SimLoop
 from testbed.labs.sim.world import HOST_PLATFORM, World
 from testbed.sim.cli.connect import connect
 from testbed.sim.cli.terminal import Account
+from testbed.sim.journey import Hop
 from testbed.stack.variants import Defect
 from testbed.timing import seconds
 
@@ -126,6 +127,14 @@ class SimGear:
         self._drivers.pop(name, None)
         self._consoles.pop(name, None)
         self.world.spoil(name, defects)
+
+    def journeys(self, wanted: Callable[[bytes], bool]) -> list[list[Hop]]:
+        """Where frames went, hop by hop, from each that is ``wanted`` on."""
+        return self.world.network.journal.journeys(wanted)
+
+    def lost(self) -> list[Hop]:
+        """Frames that were lost on cables."""
+        return self.world.network.journal.lost()
 
     def renew(self, seed: str) -> None:
         """Make another world, with chance that follows from ``seed``, at the beginning of time."""
