@@ -134,6 +134,14 @@ class _NoBroadcasts(Surroundings):
         return None
 
 
+class _PutsBack(Router):
+    __slots__ = ()
+
+    def emit(self, verdict: Forward, now: Instant) -> None:
+        own = int(verdict.next_hop) in self._egress.broadcasts
+        super().emit(replace(verdict, broadcast=verdict.broadcast or own), now)
+
+
 class _AnyFrame(Forwarder):
     __slots__ = ()
 
@@ -165,8 +173,9 @@ LEAKS_SUBNET: Final = Defect(
 BROADCAST_AS_HOST: Final = Defect(
     "takes the subnet's broadcast address for a host's",
     "IP-11",
-    "A router with a wrong mask asks by ARP for the broadcast address, and is deaf to it.",
-    {IpLayer: _NoSubnetBroadcast, Surroundings: _NoBroadcasts},
+    "A router with a wrong mask forwards the broadcast to where it came from: everybody gets it "
+    "once more.",
+    {IpLayer: _NoSubnetBroadcast, Surroundings: _NoBroadcasts, Router: _PutsBack},
 )
 FORWARDS_BROADCAST_FRAMES: Final = Defect(
     "forwards what came in a broadcast frame",
