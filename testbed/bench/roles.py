@@ -120,6 +120,10 @@ class Roles:
         """
         return self._session.file.node(self.device(role).name).stated.get(name)
 
+    def speed(self, link: str) -> int | None:
+        """The speed of a link's cable in Mbit/s; None where the bench file is silent."""
+        return self.placement.cables[self.topology.link(link).name].speed
+
     def console(self, role: str) -> Cli:
         """A login on the serial console of ``role``; logged out when the run ends."""
         return self._session.gear.console(self.placement.nodes[role])
