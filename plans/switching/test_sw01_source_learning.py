@@ -89,7 +89,7 @@ def test_learned_station_is_reached_through_its_port_only(bench: Bench) -> None:
     {
         "openvswitch": faults.ovs_flow(f"in_port={{d}},dl_dst={relative(3)}", "output:{c}"),
         "linux_bridge": faults.shell(
-            f"bridge fdb replace {relative(3)} dev {{c}} master static",
+            f"bridge fdb replace {relative(3)} dev {{c}} master static sticky",
             undo=(f"bridge fdb del {relative(3)} dev {{c}} master 2>/dev/null || true",),
         ),
     },
