@@ -2,7 +2,8 @@
 
 Each router whose next hop is narrower than the packet answers once, with that hop's MTU, from the
 address of the port it came in on: a sender that obeys ends at the smallest of all, its packets
-arrive whole, and one byte more is refused by the same router again (RFC 1191 2 and 3).
+arrive whole, and one byte more is refused by the same router again (RFC 1191 2 and 3). Who has
+forgotten what it was told, and sends too much again, is told again, of each of the links.
 """
 
 from ipaddress import IPv4Address
@@ -128,6 +129,11 @@ def test_sender_converges_on_the_smallest_link(bench: Bench) -> None:
     packet, seen = send(length + 1)
     seen.at("a--dut").expect_count(told(far, least, packet.emit()), 1)
     seen.at("far--b").expect_none(match.ipv4())
+
+    for length, router, mtu in ((nic.mtu - 1, near, middle), (middle - 1, far, least)):
+        packet, seen = send(length)
+        seen.at("a--dut").expect_count(told(router, mtu, packet.emit()), 1)
+        seen.at("far--b").expect_none(match.ipv4())
 
 
 @pytest.mark.behaviour("PM-03", clause="RFC 1191 3")

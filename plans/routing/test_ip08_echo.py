@@ -3,8 +3,12 @@
 One reply to each request, from the address that was asked, code 0, whatever the size: no data, an
 odd byte, the most that fits a frame, and up to 65507 bytes in fragments (RFC 792; RFC 1122 3.2.2.6:
 "data received in an ICMP Echo Request MUST be entirely included in the resulting Echo Reply"). A
-request whose ICMP checksum is wrong gets none.
+request whose ICMP checksum is wrong gets none. A router has several addresses: the reply comes from
+the one that was asked, whichever it is (RFC 1122 3.2.2.6: "the source IP address of the Echo Reply
+MUST be the same as the specific-destination address").
 """
+
+from ipaddress import IPv4Interface
 
 import pytest
 
@@ -32,6 +36,9 @@ HEADERS = 28
 
 LARGEST = 65535 - HEADERS
 
+ANOTHER = IPv4Interface("198.51.100.8/24")
+"""One more address of the router, on the same link."""
+
 ANSWERS_IN_SHORT = """
 import socket
 wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
@@ -53,6 +60,7 @@ def request(number: int, size: int) -> EchoRequest:
     return EchoRequest(ident=0xFFFF - number * 0x1111, sequence=number * 0x1111, data=data)
 
 
+OTHER_WAY = request(13, 120)
 SPOILT, WRONG = request(15, 56), 0x0BAD
 
 
@@ -106,7 +114,15 @@ def whole_reply(seen: Capture, asked: EchoRequest) -> bytes:
         f"icmp checksum {WRONG} @th,16,16 set 0x{SPOILT.emit()[2:4].hex()}",
         family="netdev",
     ),
-    caught="a--dut: expect 11 of icmpv4.*: 12 came",
+    caught="a--dut: expect 12 of icmpv4.*: 13 came",
+)
+@drill(
+    "answers from another address",
+    faults.nft(
+        "type filter hook output priority 0;",
+        f"icmp type echo-reply ip saddr {ANOTHER.ip} ip saddr set 198.51.100.9",
+    ),
+    caught="src 198.51.100.9, wanted 198.51.100.8",
 )
 def test_every_echo_comes_back_whole(bench: Bench) -> None:
     net = bench.bring_up_network()
@@ -114,16 +130,19 @@ def test_every_echo_comes_back_whole(bench: Bench) -> None:
     mtu = bench.nic("a").mtu
     sizes = (0, 1, 2, 55, 56, 999, mtu - HEADERS, mtu - HEADERS + 1, 8001, 30000, LARGEST)
     asked = [request(number, size) for number, size in enumerate(sizes)]
+    bench.router("dut").add_address(bench.port("dut", toward="a"), ANOTHER)
 
     with bench.capture() as seen:
         for number, echo in enumerate(asked, 1):
             packet = IPv4Packet.parse(compose(IPv4Packet(a.ip, dut.ip, ident=number), echo))
             for piece in fragment(packet, mtu):
                 bench.nic("a").inject(compose(EthFrame(dut.mac, a.mac), piece, pad=True))
+        elsewhere = IPv4Packet(a.ip, ANOTHER.ip, ident=len(sizes) + 1)
+        bench.nic("a").inject(compose(EthFrame(dut.mac, a.mac), elsewhere, OTHER_WAY))
         packet = IPv4Packet(a.ip, dut.ip, protocol=1, payload=SPOILT.emit(checksum=WRONG))
         bench.nic("a").inject(compose(EthFrame(dut.mac, a.mac), packet))
         # A router's own answers come from its processor, which barriers may overtake.
-        replies = [match.icmpv4(type=0, ident=e.ident, seq=e.sequence) for e in asked]
+        replies = [match.icmpv4(type=0, ident=e.ident, seq=e.sequence) for e in [*asked, OTHER_WAY]]
         bench.loop.run_until(
             lambda: all(seen.at("a--dut").all(reply) for reply in replies), seconds(2)
         )
@@ -139,4 +158,6 @@ def test_every_echo_comes_back_whole(bench: Bench) -> None:
             raise ExpectationFailed(
                 f"a--dut: the reply to {len(echo.data)} bytes is another: {wrong[0]}"
             )
-    seen.at("a--dut").expect_count(match.icmpv4(), len(asked))
+    other = match.ipv4(src=ANOTHER.ip, dst=a.ip, bad_checksum=False)
+    seen.at("a--dut").expect_count(frame & other & reply_to(OTHER_WAY), 1)
+    seen.at("a--dut").expect_count(match.icmpv4(), len(asked) + 1)

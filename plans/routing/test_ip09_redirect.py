@@ -2,7 +2,8 @@
 
 The next hop is on the sender's own link: ICMP 5/1 names it and quotes the packet (RFC 792, RFC 1812
 5.2.7.2: code 1 only), and the packet is forwarded all the same. A destination on the sender's link
-is its own best next hop. What leaves by another port causes none.
+is its own best next hop. What leaves by another port causes none, nor does what comes from a sender
+that is not on the link itself: it could not use that next hop (RFC 1812 5.2.7.2).
 """
 
 from ipaddress import IPv4Address, IPv4Network
@@ -27,6 +28,8 @@ from testbed import (
 MARK = b"IP-09 "
 REDIRECT = 5
 FAR = IPv4Network("203.0.113.0/24")
+BEHIND = IPv4Network("192.0.2.0/24")
+"""A network whose packets come by way of a."""
 BETTER_MAC = MacAddr("02:00:00:00:09:50")
 NEIGHBOUR_MAC = MacAddr("02:00:00:00:09:51")
 """Of stations that are only heard of: what is sent to them is seen on the cable."""
@@ -87,9 +90,11 @@ def test_router_names_the_better_next_hop_and_forwards(bench: Bench) -> None:
     far = IPv4Packet(one, FAR[9], payload=MARK)
     near = IPv4Packet(another, neighbour, payload=MARK)
     other = IPv4Packet(a.ip, b.ip, payload=MARK)
+    dut.add_route(BEHIND, a.ip)
+    passing = IPv4Packet(BEHIND[9], FAR[11], payload=MARK)
 
     with bench.capture() as seen:
-        for packet in (far, near, other):
+        for packet in (far, near, other, passing):
             bench.nic("a").inject(compose(EthFrame(a.gateway_mac, a.mac), packet, pad=True))
         seen.settle()
 
@@ -99,6 +104,9 @@ def test_router_names_the_better_next_hop_and_forwards(bench: Bench) -> None:
         at_a.expect_count(told & redirect(bench, "a--dut", hop, packet.emit()), 1)
         header = match.ipv4(src=packet.src, dst=packet.dst, ttl=63, bad_checksum=False)
         at_a.expect_count(match.eth(src=a.gateway_mac, dst=mac) & header, 1)
+    through = match.ipv4(src=passing.src, dst=passing.dst, ttl=63, bad_checksum=False)
+    at_a.expect_count(match.eth(src=a.gateway_mac, dst=BETTER_MAC) & through, 1)
+    at_a.expect_none(match.icmpv4(type=REDIRECT, quoting=match.ipv4(src=passing.src)))
     at_a.expect_count(match.icmpv4(), 2)
     seen.at("b--dut").expect_count(match.containing(MARK), 1)
     seen.at("b--dut").expect_none(match.icmpv4())

@@ -102,5 +102,9 @@ def test_local_broadcasts_stay_on_their_link(bench: Bench) -> None:
 
     for leaf in ("a", "b", "c"):
         seen.at(f"{leaf}--dut").expect_none(match.containing(MARK) | match.icmpv4())
+    # To ask who has a broadcast address is to take it for a host's.
+    own = a.address.network.broadcast_address
+    for leaf in ("a", "b", "c"):
+        seen.at(f"{leaf}--dut").expect_none(match.arp(target_ip=own))
     seen.at("b--dut").expect_count(match.ipv4(src=a.ip, dst=FAR, payload=b"for one"), 1)
     seen.at("c--dut").expect_count(match.ipv4(src=a.ip, dst=c.ip, payload=b"for one"), 1)
