@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from functools import cache
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,7 +23,8 @@ def _adapter() -> TypeAdapter[RunRecord]:
 
 def to_json(run: RunRecord) -> str:
     """``run`` as JSON text in plain ASCII, so that undecodable bytes of devices survive too."""
-    return json.dumps({"format": FORMAT, "run": asdict(run)}, separators=(",", ":")) + "\n"
+    plain = _adapter().dump_python(run)
+    return json.dumps({"format": FORMAT, "run": plain}, separators=(",", ":")) + "\n"
 
 
 def from_json(text: str) -> RunRecord:
