@@ -26,7 +26,7 @@ from testbed.devices.values import (
     UdpAnswer,
     VlanMode,
 )
-from testbed.timing import Duration
+from testbed.timing import Duration, seconds
 from testbed.wire.addresses import MacAddr
 
 __all__ = ["Configurable", "Device", "Host", "Router", "Switch"]
@@ -219,6 +219,29 @@ class Router(Device, Configurable, Protocol):
 
         Off by default. How soon that is, set_arp_timeout of its port says; one that is heard of
         again is used again. A next hop whose port is down is passed over in any case.
+        """
+
+    def set_multicast_routing(self, on: bool) -> None:
+        """Whether it asks its links who listens to groups (IGMP), and forwards to those who do.
+
+        Off by default. Only what came by the port that leads to its sender is forwarded; the times
+        are those of RFC 2236 8. Unsupported where the device cannot.
+        """
+
+    def set_router_discovery(
+        self,
+        port: str,
+        on: bool,
+        *,
+        preference: int = 0,
+        interval: Duration = seconds(600),
+        lifetime: Duration = seconds(1800),
+    ) -> None:
+        """Whether it advertises itself on ``port`` (RFC 1256), which it does not by default.
+
+        All addresses of the port, each with the ``preference``; ``interval`` is the most between
+        two advertisements (4 s to 1800 s), three quarters of it the least; hosts may believe one
+        for ``lifetime``. Whole seconds. Unsupported where the device cannot.
         """
 
     def set_nat(self, outside: str | None) -> None:

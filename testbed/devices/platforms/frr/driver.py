@@ -36,7 +36,7 @@ from testbed.devices.platforms.frr.lines import (
 from testbed.devices.settings import Form, Setting
 from testbed.devices.values import NatEntry, Route
 from testbed.devices.waiting import wait_until
-from testbed.errors import DeviceError, ExpectationFailed, PlanError
+from testbed.errors import DeviceError, ExpectationFailed, PlanError, Unsupported
 from testbed.timing import Duration, format_duration, milliseconds, seconds
 
 __all__ = ["Frr"]
@@ -81,6 +81,8 @@ class Frr(LinuxIpDriver):
             "to different servers: port overloading, which RFC 4787 REQ-3 forbids",
             "forgets queries early": "Linux keeps a mapping of an ICMP query for 30 s unless told "
             "otherwise; RFC 5508 REQ-1 wants 60",
+            "router advertisements": "zebra_irdp of FRR 8.4 writes addresses in the wrong order of "
+            "bytes on little-endian machines, and ``no ip irdp`` advertises the old lifetime",
             "no hairpinning": "Linux masquerades by the port that a packet leaves by: one from "
             "inside to a mapped port is for the router itself (RFC 4787 REQ-9)",
         }
@@ -191,6 +193,29 @@ class Frr(LinuxIpDriver):
         ip-sysctl, fib_multipath_use_neigh: a neighbour that is not resolved yet counts as good.
         """
         self._set_sysctls(f"next hop tracking {_on(on)}", {_USE_NEIGHBOURS: "01"[on]})
+
+    def set_multicast_routing(self, on: bool) -> None:
+        """Unsupported: FRR forwards to groups by its daemon pimd, which is not run."""
+        raise Unsupported(
+            f"{self.name}: multicast routing {_on(on)}: only zebra and staticd of FRR are run, "
+            "and groups are forwarded by pimd"
+        )
+
+    def set_router_discovery(
+        self,
+        port: str,
+        on: bool,
+        *,
+        preference: int = 0,
+        interval: Duration = seconds(600),
+        lifetime: Duration = seconds(1800),
+    ) -> None:
+        """Unsupported: zebra is run without its module irdp."""
+        del preference, interval, lifetime
+        raise Unsupported(
+            f"{self.name}: advertisements {_on(on)} on {self._port(port)}: zebra is run without "
+            "its module irdp (zebra -M irdp)"
+        )
 
     def set_nat(self, outside: str | None) -> None:
         """Translate what is forwarded out of ``outside`` (NAPT, RFC 3022); None: nothing."""

@@ -159,9 +159,23 @@ class SimRouterDriver(PortWaits, ConfiguredDriver):
         """Whether it asks who listens to groups (IGMP), and forwards to them."""
         self._switch("multicast routing", on=on)
 
-    def set_router_discovery(self, port: str, on: bool) -> None:
-        """Whether it advertises itself on ``port`` (RFC 1256), with the usual times."""
-        self._change_to(f"port {self._port(port)} irdp", "0 600 1800" if on else None)
+    def set_router_discovery(
+        self,
+        port: str,
+        on: bool,
+        *,
+        preference: int = 0,
+        interval: Duration = seconds(600),
+        lifetime: Duration = seconds(1800),
+    ) -> None:
+        """Whether it advertises itself on ``port`` (RFC 1256), in whole seconds."""
+        if interval % seconds(1) or lifetime % seconds(1):
+            raise PlanError(
+                "advertisements have whole seconds, got "
+                f"{format_duration(interval)} and {format_duration(lifetime)}"
+            )
+        said = f"{preference} {interval // seconds(1)} {lifetime // seconds(1)}"
+        self._change_to(f"port {self._port(port)} irdp", said if on else None)
 
     # Translation
 
