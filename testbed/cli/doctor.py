@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.table import Table
 
 from testbed.cli.exits import Exit
-from testbed.labs.doctor import examine
 
 __all__ = ["doctor"]
 
@@ -20,6 +19,8 @@ def doctor() -> None:
 
     Exit code 3 when the virtual lab cannot run here.
     """
+    from testbed.labs.doctor import examine  # noqa: PLC0415 - it looks at what only Linux has
+
     report = examine()
     console = Console()
     table = Table(title="this machine")

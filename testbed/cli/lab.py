@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +12,12 @@ from testbed.bench.state import journal_file
 from testbed.cli.options import load_bench
 from testbed.errors import InventoryError, PlanError
 from testbed.inventory import Bench, dump, load
-from testbed.labs.virtual import Held, VirtualLab, held_labs, hold, take_down
+
+if TYPE_CHECKING:
+    from testbed.labs.virtual import Held
+
+# The virtual lab is of Linux: it is loaded by those who use it.
+# ruff: noqa: PLC0415
 
 __all__ = ["lab"]
 
@@ -39,6 +45,8 @@ def up(bench_file: Path, held: bool, out: Path | None) -> None:
       testbed run --bench virtual-held.yaml
       testbed lab down virtual
     """  # noqa: D301 - \b is click's mark
+    from testbed.labs.virtual import VirtualLab, hold
+
     bench = load_bench(bench_file)
     if bench.lab != "virtual":
         raise PlanError(f"{bench_file}: lab is {bench.lab}; only a virtual bench can be brought up")
@@ -68,6 +76,8 @@ def up(bench_file: Path, held: bool, out: Path | None) -> None:
 @click.argument("name")
 def down(name: str) -> None:
     """Take the held bench NAME down, with everything in it."""
+    from testbed.labs.virtual import held_labs, take_down
+
     gear = [_described(held) for held in held_labs() if held.name == name]
     ended = take_down(name)
     for bench in filter(None, gear):
@@ -87,6 +97,8 @@ def _described(held: Held) -> Bench | None:
 @lab.command("list")
 def list_labs() -> None:
     """List the benches that are held up."""
+    from testbed.labs.virtual import held_labs
+
     labs = held_labs()
     for held in labs:
         click.echo(f"{held.name}: process {held.pid}, {held.inventory}")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import select
-import termios
-import tty
 
 from testbed.console.transport import HangupError, Transport
+from testbed.errors import Unsupported
 from testbed.timing import Clock, Duration, milliseconds
 
 __all__ = ["ESCAPE", "interact"]
@@ -28,6 +27,11 @@ def interact(
     stays open: closing it is its owner's. Where it is in virtual time, which passes as fast as it
     is read, ``pace`` is the clock whose time is to pass there.
     """
+    try:
+        import termios  # noqa: PLC0415 - only Unix has terminals of this kind
+        import tty  # noqa: PLC0415
+    except ImportError:
+        raise Unsupported("an interactive login needs a terminal as Unix has it") from None
     before = termios.tcgetattr(stdin_fd) if os.isatty(stdin_fd) else None
     try:
         if before is not None:

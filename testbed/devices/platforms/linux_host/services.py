@@ -10,7 +10,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from importlib.resources import files
 from typing import Protocol, TypeVar
 
 from pydantic import TypeAdapter
@@ -18,7 +18,6 @@ from pydantic import TypeAdapter
 from testbed.console.cli import DEFAULT_WITHIN
 from testbed.devices.base import quote
 from testbed.devices.parsing import Row, read_json
-from testbed.devices.platforms.linux_host import agent, transfer
 from testbed.devices.values import Datagram, TransferResult, UdpAnswer
 from testbed.errors import DeviceError, ExpectationFailed, Unsupported
 from testbed.timing import Duration, seconds
@@ -170,13 +169,14 @@ def archive() -> bytes:
 
     The same bytes each time.
     """
-    packages = ["/".join(agent.__name__.split(".")[:depth]) for depth in range(1, 5)]
-    texts = {f"{package}/__init__.py": "" for package in packages}
-    for module in (agent, transfer):
-        name = module.__name__.replace(".", "/")
-        texts[f"{name}.py"] = Path(str(module.__file__)).read_text(encoding="utf-8")
+    steps = __name__.split(".")[:-1]
+    texts = {f"{'/'.join(steps[:depth])}/__init__.py": "" for depth in range(1, 5)}
+    # They are read and not imported: they need what only the host's system has.
+    for module in ("agent", "transfer"):
+        source = files(".".join(steps)).joinpath(f"{module}.py").read_text(encoding="utf-8")
+        texts[f"{'/'.join(steps)}/{module}.py"] = source
     texts["__main__.py"] = (
-        f"import sys\nfrom {agent.__name__} import main\nprint(main(sys.argv[1]))\n"
+        f"import sys\nfrom {'.'.join(steps)}.agent import main\nprint(main(sys.argv[1]))\n"
     )
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
