@@ -6,15 +6,19 @@ one case after the other as it is told to, and tells how each ended.
 
 from __future__ import annotations
 
+import faulthandler
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import pytest
 
+from testbed.timing import Duration, seconds
+
 __all__ = [
     "DESK",
+    "PATIENCE",
     "CaseFound",
     "Collected",
     "Decision",
@@ -26,6 +30,9 @@ __all__ = [
 ]
 
 
+PATIENCE = seconds(60)
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be graded besides the plans, which pytest collects."""
@@ -34,6 +41,8 @@ class Order:
     """With each of these every plan runs on good devices; with the first on defects."""
     sources: tuple[str, ...] = ()
     """Modules and files of the user's own defects."""
+    patience: Duration = PATIENCE
+    """How long one case may take by the wall clock; a plan that hangs has caught nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +118,19 @@ class Outcome:
 
 
 class Desk:
-    """Where a worker takes its work from: the far end of a pipe. Also a pytest plugin."""
+    """Where a worker takes its work from: the far end of a pipe. Also a pytest plugin.
 
-    def __init__(self, order: Order, connection: Connection) -> None:
+    Shortly before a case has taken too long, where it is at is written down in ``log``.
+    """
+
+    def __init__(self, order: Order, connection: Connection, log: BinaryIO) -> None:
         self.order = order
         self._connection = connection
+        self._log = log
 
     def tell(self, what: Collected | Outcome) -> None:
         """Send an answer."""
+        faulthandler.cancel_dump_traceback_later()
         self._connection.send(what)
 
     def next(self) -> str | None:
@@ -125,6 +139,10 @@ class Desk:
             wanted: str | None = self._connection.recv()
         except EOFError:  # whoever hands out work is gone
             return None
+        if wanted is not None:
+            faulthandler.dump_traceback_later(
+                0.9 * self.order.patience / seconds(1), file=self._log
+            )
         return wanted
 
     @pytest.hookimpl(tryfirst=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,12 +15,9 @@ from testbed.bench.grading.desk import CaseFound, Collected, Order, Outcome
 from testbed.bench.grading.schedule import Schedule
 from testbed.bench.grading.workers import Worker
 from testbed.errors import LabError, PlanError
-from testbed.timing import Duration, format_duration, seconds
+from testbed.timing import format_duration, seconds
 
-__all__ = ["PATIENCE", "Graded", "run_cases"]
-
-PATIENCE = seconds(60)
-"""How long one case may take by the wall clock; a plan that hangs has caught nothing."""
+__all__ = ["Graded", "run_cases"]
 
 START_UP = 120.0
 """Seconds that a worker may take to collect the plans."""
@@ -42,7 +40,6 @@ def run_cases(
     arguments: Sequence[str],
     *,
     jobs: int,
-    patience: Duration = PATIENCE,
     progress: Progress = lambda _done, _total: None,
 ) -> Graded:
     """Run every case of ``order`` in ``jobs`` processes; ``arguments`` are each one's for pytest.
@@ -51,7 +48,7 @@ def run_cases(
     has told what there is to run.
     """
     with ExitStack() as ending:
-        office = _Office(order, arguments, patience, ending)
+        office = _Office(order, arguments, ending)
         office.hire(jobs)
         while not office.finished:
             office.turn()
@@ -65,12 +62,9 @@ def run_cases(
 class _Office:
     """The workers, and what is left to hand out."""
 
-    def __init__(
-        self, order: Order, arguments: Sequence[str], patience: Duration, ending: ExitStack
-    ) -> None:
+    def __init__(self, order: Order, arguments: Sequence[str], ending: ExitStack) -> None:
         self._order = order
         self._arguments = arguments
-        self._patience = patience
         self._workers: list[Worker] = []
         self.collected: Collected | None = None
         self.schedule: Schedule | None = None
@@ -102,7 +96,7 @@ class _Office:
     def _left(self, worker: Worker) -> float:
         """Seconds until ``worker`` has taken too long."""
         if worker.case is not None:
-            return self._patience / seconds(1) - worker.busy_for
+            return self._order.patience / seconds(1) - worker.busy_for
         return START_UP if worker.idle else START_UP - worker.busy_for
 
     def _listen(self, worker: Worker) -> None:
@@ -119,6 +113,7 @@ class _Office:
     def _lose(self, worker: Worker, how: Literal["died", "took too long"]) -> None:
         """Take a worker out that has died or hangs, and another in for it."""
         case, took, printed = worker.case, worker.busy_for, worker.printed()
+        stuck = self._stuck(worker) if how == "took too long" else ""
         if case is None and not worker.idle:
             if how == "died" and worker.status() == pytest.ExitCode.USAGE_ERROR:
                 raise PlanError(printed)
@@ -126,10 +121,19 @@ class _Office:
         self._workers.remove(worker)
         worker.end()
         if case is not None and self.schedule is not None:
-            limit = f"took longer than {format_duration(self._patience)}"
-            reason = limit if how == "took too long" else f"its process ended: {printed}"
+            reason = stuck or f"its process ended: {printed}"
             self.schedule.done(Outcome(case, how, reason, seconds=took))
         self.hire(1)
+
+    def _stuck(self, worker: Worker) -> str:
+        """How long a plan was given, and where it was then."""
+        told = f"took longer than {format_duration(self._order.patience)}"
+        if self.collected is None or self.schedule is None or worker.case is None:
+            return told
+        plan = self.schedule.cases[worker.case].plan
+        path = next(each.path for each in self.collected.plans if each.id == plan)
+        line = worker.line_in(path)
+        return told if line is None else f"{told}, at {os.path.relpath(path)}:{line}"
 
     def _dismiss_all(self) -> None:
         for worker in self._workers:

@@ -9,8 +9,8 @@ from pathlib import Path
 from time import monotonic
 
 from testbed.bench.grading.catalogue import CATALOGUE
-from testbed.bench.grading.desk import Order
-from testbed.bench.grading.engine import PATIENCE, Progress, run_cases
+from testbed.bench.grading.desk import PATIENCE, Order
+from testbed.bench.grading.engine import Progress, run_cases
 from testbed.bench.grading.grade import grade_plans, grade_rows
 from testbed.bench.grading.registry import KnownDefect, known_defects
 from testbed.bench.grading.results import Grade
@@ -53,12 +53,10 @@ def make_grade(request: Request, progress: Progress = lambda _done, _total: None
             f"bench {request.bench.bench} is a {request.bench.lab} lab: only simulated devices can "
             "be given defects, as those of inventory/sim.yaml"
         )
-    order = Order(tuple(range(1, request.seeds + 1)), request.own)
+    order = Order(tuple(range(1, request.seeds + 1)), request.own, request.patience)
     defects = known_defects(request.own)
     began, started = monotonic(), datetime.now(UTC)
-    graded = run_cases(
-        order, _arguments(request), jobs=request.jobs, patience=request.patience, progress=progress
-    )
+    graded = run_cases(order, _arguments(request), jobs=request.jobs, progress=progress)
     rows = grade_rows(graded, defects, _wanted(request, defects))
     return Grade(
         bench=request.bench.bench,

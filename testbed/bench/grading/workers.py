@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -72,6 +73,12 @@ class Worker:
         """The end of what it printed."""
         return self._log.read_text(errors="replace")[-TAIL:].strip()
 
+    def line_in(self, path: str) -> int | None:
+        """Where in this file it was when it had taken too long; None where it was elsewhere."""
+        frame = rf'^  File "{re.escape(path)}", line (\d+) in '
+        found = re.search(frame, self._log.read_text(errors="replace"), re.MULTILINE)
+        return int(found[1]) if found else None
+
     def status(self) -> int | None:
         """The status with which it ended, once its end of the pipe is closed."""
         self._process.join(LEAVE)
@@ -91,4 +98,5 @@ def _work(connection: Connection, order: Order, arguments: Sequence[str], log: s
     with Path(log).open("wb", buffering=0) as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    sys.exit(int(pytest.main(list(arguments), plugins=[Desk(order, connection)])))
+        desk = Desk(order, connection, output)
+        sys.exit(int(pytest.main(list(arguments), plugins=[desk])))
