@@ -5,13 +5,13 @@ number is one of 0 to 2^n - 1, of 0 to 1023 from the tenth on, of slots of 512 b
 end of the jam. After sixteen collisions the frame is given up, and the next one begins anew.
 """
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
 
 import pytest
 
 from testbed import (
     Bench,
-    Capture,
     Duration,
     EthFrame,
     ExpectationFailed,
@@ -31,6 +31,8 @@ EXPERIMENTAL = 0x88B5
 SHORTEST, LONGEST = 46, 1500
 ROUNDS = 40
 DRAWN = 20  # numbers by which chance is judged: of good stations, one in 10^5 or fewer fails
+NEVER = 1e-9  # a chance that no good station comes to
+QUEUE = 60  # short frames of all stations: some meet many collisions, and no frame hides a wait
 CROWD = 200  # long frames that three stations have to send: some meet sixteen collisions
 WIDEST = 1024  # slots of the range at its end; a long frame takes 24, and hides no half of it
 START = 3  # long frames that keep the medium busy for 3.7 ms at 10 Mb/s
@@ -94,12 +96,67 @@ def expect_whole_slots(heard: Hearing) -> list[tuple[Try, range]]:
     return waits
 
 
+def crowd(bench: Bench, leaves: Sequence[str], count: int, size: int) -> Hearing:
+    """Some stations have so much to send that the losers collide again and again."""
+    bus = bench.bus("dut")
+    mark = bus.medium_mark()
+    occupy(bench, LEAVES[3], 0)  # by its end all others have more than one frame
+    for number in range(count):
+        for leaf in leaves:
+            bench.nic(leaf).inject(frame_of(leaf, number, size))
+    let_all_send(bench, LONGEST_BACK_OFF)
+    return Hearing(bus.medium_log(mark), bus.delays(), bus.bit_time())
+
+
+def chance_of(shares: Sequence[float]) -> float:
+    """How likely it is that the product of so many numbers from 0 to 1 is this small.
+
+    The negative logarithm of such a number has the exponential distribution, so their sum is
+    the time of the last of as many events of a Poisson process.
+    """
+    total = -sum(math.log(min(1.0, share)) for share in shares)
+    return sum(
+        math.exp(n * math.log(total) - total - math.lgamma(n + 1)) if total else not n
+        for n in range(len(shares))
+    )
+
+
+def expect_by_chance(waits: Sequence[tuple[Try, range]]) -> None:
+    """No station's waits are shorter, or longer, than chance makes them of good stations."""
+    for port in sorted({one.attempt.port for one, _ in waits}):
+        mine = [(one.range, slots) for one, slots in waits if one.attempt.port == port]
+        shares = {
+            "short": [slots.stop / range_ for range_, slots in mine],
+            "long": [(range_ - slots.start) / range_ for range_, slots in mine],
+        }
+        for which, found in shares.items():
+            if chance_of(found) < NEVER:
+                raise ExpectationFailed(
+                    f"dut: the {len(mine)} waits of {port} are too {which} for the ranges that they "
+                    f"are from: chance does so in one of {1 / chance_of(found):.0e} stations"
+                )
+
+
+def expect_widest(waits: Sequence[tuple[Try, range]]) -> None:
+    """From the tenth collision on, the slots are from both halves of a range of 1024."""
+    full = [(one, slots) for one, slots in waits if one.range == WIDEST]
+    lower = sum(slots.stop <= WIDEST // 2 for _, slots in full)
+    upper = sum(slots.start >= WIDEST // 2 for _, slots in full)
+    if len(full) >= DRAWN and len(full) in (lower, upper):
+        raise ExpectationFailed(
+            f"dut: all {len(full)} waits after the tenth collision and later ones were in the "
+            f"{'lower' if lower else 'upper'} half of {WIDEST} slots",
+            "\n".join(f"{one.attempt}: {slots.start} slots" for one, slots in full[:10]),
+        )
+
+
 @pytest.mark.behaviour("SW-21", clause="802.3 4.2.3.2.5")
 @pytest.mark.topology(Topology.star("dut:bus", *LEAVES))
 def test_slots_are_drawn_by_chance(bench: Bench) -> None:
     """Every wait is of whole slots; after first collisions, of 0 and of 1, at every station."""
     drawn: dict[str, list[int]] = {bench.port("dut", toward=leaf): [] for leaf in LEAVES}
-    for one, slots in expect_whole_slots(races(bench)):
+    waits = expect_whole_slots(races(bench))
+    for one, slots in waits:
         if one.collisions == 1 and len(slots) == 1:
             drawn[one.attempt.port].append(slots[0])
     for port, found in drawn.items():
@@ -113,20 +170,7 @@ def test_slots_are_drawn_by_chance(bench: Bench) -> None:
                 f"dut: {port} waited {found[0]} slots after each of {len(found)} first collisions, "
                 "expected 0 and 1 by chance"
             )
-
-
-def crowd(bench: Bench, seen: Capture) -> Hearing:
-    """Three stations have so much to send that the losers collide again and again."""
-    bus = bench.bus("dut")
-    mark = bus.medium_mark()
-    occupy(bench, LEAVES[3], 0)  # by its end all others have more than one frame
-    for number in range(CROWD):
-        for leaf in LEAVES[:3]:
-            bench.nic(leaf).inject(frame_of(leaf, number, LONGEST))
-    let_all_send(bench, LONGEST_BACK_OFF)
-    heard = Hearing(bus.medium_log(mark), bus.delays(), bus.bit_time())
-    seen.settle()
-    return heard
+    expect_by_chance([*waits, *expect_whole_slots(crowd(bench, LEAVES, QUEUE, SHORTEST))])
 
 
 def expect_at_once(heard: Hearing, ports: Collection[str]) -> None:
@@ -148,18 +192,13 @@ def expect_at_once(heard: Hearing, ports: Collection[str]) -> None:
 def test_a_frame_is_tried_sixteen_times(bench: Bench) -> None:
     """The range grows up to 1024 slots, and the sixteenth collision ends a frame."""
     with bench.capture("d--dut") as seen:
-        heard = crowd(bench, seen)
+        heard = crowd(bench, LEAVES[:3], CROWD, LONGEST)
+        seen.settle()
 
     expect_at_once(heard, [bench.port("dut", toward=leaf) for leaf in LEAVES[:3]])
-    full = [(one, slots) for one, slots in expect_whole_slots(heard) if one.range == WIDEST]
-    lower = sum(slots.stop <= WIDEST // 2 for _, slots in full)
-    upper = sum(slots.start >= WIDEST // 2 for _, slots in full)
-    if len(full) >= DRAWN and len(full) in (lower, upper):
-        raise ExpectationFailed(
-            f"dut: all {len(full)} waits after the tenth collision and later ones were in the "
-            f"{'lower' if lower else 'upper'} half of {WIDEST} slots",
-            "\n".join(f"{one.attempt}: {slots.start} slots" for one, slots in full[:10]),
-        )
+    waits = expect_whole_slots(heard)
+    expect_by_chance(waits)
+    expect_widest(waits)
     for leaf in LEAVES[:3]:
         port = bench.port("dut", toward=leaf)
         found = seen.at("d--dut").all(match.eth(src=STATIONS[leaf]))

@@ -74,6 +74,13 @@ def expect_delivered(seen: Capture, frames: Mapping[str, Sequence[EthFrame]]) ->
                     f"{leaf}--dut: a frame of {frame.src} did not come whole",
                     f"{len(came)} of {len(due)} came; not this one: {frame}",
                 )
+        for other, sent in frames.items():
+            numbers = [each.data for each in sound if each.eth.src == STATIONS[other]]
+            if other != leaf and numbers != [frame.emit(pad=True) for frame in sent]:
+                raise ExpectationFailed(
+                    f"{leaf}--dut: frames of {STATIONS[other]} came twice, or not in the order in "
+                    "which they were sent"
+                )
         view.expect_none(match.eth(src=STATIONS[leaf]))
         view.expect_count(match.eth(dst=UNKNOWN), len(due))
 
