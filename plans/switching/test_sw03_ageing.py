@@ -27,6 +27,12 @@ STATION = MacAddr("02:00:00:00:03:0a")
 LATER = MacAddr("02:00:00:00:03:0b")
 PROBER = MacAddr("02:00:00:00:03:0c")
 SHORTEST = seconds(2)
+DEFAULT = seconds(300)  # 802.1Q table 8-6
+CROWD = 8000  # stations, where the table is stated to hold so many
+OWN = 4  # of the table: the prober, and the NICs' own addresses
+PACE = 1000  # stations a second where the bench file states no learning_rate
+CHUNK = 100  # probes sent in a row: less than any port has buffers for
+EXPERIMENTAL = b"\x88\xb5"  # IEEE 802: local experimental ethertype 1
 
 
 def floods(bench: Bench, station: MacAddr) -> bool:
@@ -108,3 +114,81 @@ def test_silent_station_is_forgotten_in_time(bench: Bench) -> None:
             f"half of the ageing time {format_duration(ageing)} later"
         )
     dut.wait_forgotten(STATION, within=seconds(2))
+
+
+@pytest.mark.behaviour("SW-03", clause="802.1Q 8.8.3, table 8-6")
+@pytest.mark.topology(Topology.star("dut", "a", "b", "c"))
+@pytest.mark.slow("the default ageing time is 300 s, and entries may stay for two of them")
+def test_full_table_is_held_for_five_minutes_by_default(bench: Bench) -> None:
+    """Where nobody has set it, the ageing time is 300 s, and holds for a whole table of stations.
+
+    As many stations as the bench file states (``fdb_capacity``), ``CROWD`` at the most, speak once:
+    none is forgotten at 0.9 T, all of them are by the tolerance (RFC 2889 5.7).
+    """
+    dut = bench.switch("dut")
+    if (ageing := dut.ageing_time()) != DEFAULT:
+        raise ExpectationFailed(
+            f"{dut.name}: ageing time is {format_duration(ageing)} by default, expected "
+            f"{format_duration(DEFAULT)}"
+        )
+    latest = round(DEFAULT * bench.tolerance("ageing", 2.0))
+    stated = (bench.stated("dut", "fdb_capacity") or 0) * bench.tolerance("fdb_capacity", 1.0)
+    count = max(1, min(CROWD, round(stated) - OWN))
+    dut.flush_fdb()
+    bench.nic("b").inject(EthFrame(dst=MacAddr.BROADCAST, src=PROBER))
+    dut.wait_learned(PROBER, on=bench.port("dut", toward="b"), within=seconds(2))
+
+    spoke = bench.loop.now()
+    announce(bench, count)
+    last = bench.loop.now()
+    bench.watch_for(Duration(spoke + round(DEFAULT * 0.9) - bench.loop.now()))
+    lost = flooded(bench, count)
+    if lost:
+        raise ExpectationFailed(
+            f"{dut.name}: {lost} of {count} stations were forgotten before their time: frames to "
+            f"them flood 0.9 of the ageing time of {format_duration(DEFAULT)} after they spoke"
+        )
+    bench.watch_for(Duration(last + latest - bench.loop.now()))
+    held = count - flooded(bench, count)
+    if held:
+        raise ExpectationFailed(
+            f"{dut.name}: {held} of {count} stations are still known "
+            f"{format_duration(Duration(latest))} after they spoke: frames to them do not flood"
+        )
+    bench.log(f"{count} stations were held for {format_duration(Duration(round(DEFAULT * 0.9)))}")
+
+
+def one_of(number: int) -> bytes:
+    """The address of one of many stations."""
+    return b"\x02\x00\x03" + number.to_bytes(3, "big")
+
+
+def announce(bench: Bench, count: int) -> None:
+    """So many stations at a speak to the one at b, no faster than the switch is stated to learn."""
+    gap = seconds(1 / (bench.stated("dut", "learning_rate") or PACE))
+    start = bench.loop.now()
+    for number in range(count):
+        due = start + number * gap
+        if due > bench.loop.now():
+            bench.watch_for(Duration(due - bench.loop.now()))
+        bench.nic("a").inject(PROBER.packed + one_of(number) + EXPERIMENTAL + bytes(46))
+    bench.watch_for(milliseconds(100))  # a switch may take so long from a frame to its table
+
+
+def flooded(bench: Bench, count: int) -> int:
+    """To how many of the stations frames are flooded; each frame arrives once in any case."""
+    asks = b"SW-03 where"
+    with bench.capture() as seen:
+        for first in range(0, count, CHUNK):
+            bench.nic("b").inject(
+                *(
+                    one_of(number) + PROBER.packed + EXPERIMENTAL + asks + bytes(35)
+                    for number in range(first, min(first + CHUNK, count))
+                )
+            )
+            seen.settle()
+    seen.at("a--dut").expect_count(match.containing(asks), count)
+    elsewhere = len(seen.at("c--dut").all(match.containing(asks)))
+    if not elsewhere:
+        seen.at("c--dut").expect_none(match.containing(asks))  # it counts if nothing was missed
+    return elsewhere

@@ -249,10 +249,11 @@ def test_full_table_loses_nothing(bench: Bench) -> None:
     seen.at("b--dut").expect_count(match.raw(to_home.emit(pad=True)), 1)
     seen.at("a--dut").expect_none(match.raw(to_home.emit(pad=True)))
 
-    bench.nic("c").inject(EthFrame(MacAddr.BROADCAST, HOME))
-    bench.switch("dut").wait_learned(HOME, on=bench.port("dut", toward="c"), within=seconds(2))
     moved = EthFrame(HOME, MacAddr(station(0)), payload=CALLS + b" moved")
     with bench.capture() as seen:
+        bench.nic("c").inject(EthFrame(MacAddr.BROADCAST, HOME))
+        seen.settle()
+        bench.watch_for(LINGER)
         bench.nic("a").inject(moved)
         bench.watch_for(LINGER)
     seen.at("c--dut").expect_count(match.raw(moved.emit(pad=True)), 1)
