@@ -5,7 +5,8 @@ if it has the challenge's identifier, and is silently discarded otherwise; the r
 identifier, secret and challenge, is answered by a Success, a wrong one by a Failure (4.2). PAP: the
 right password is acked, a wrong one or an unknown name refused (RFC 1334 2.2). Until then the
 network layer waits: no IPCP (RFC 1661 3.5). Who fails has the link terminated, and so has who will
-not be asked at all.
+not be asked at all. A concentrator that is set to ask again does so, with another challenge; who
+then fails is out (RFC 1994 2).
 
 The hosts are the plan's own frames. Answers may take ``ppp_answer`` (seconds, 4).
 """
@@ -38,14 +39,16 @@ PROTOCOL = ppp.PppProtocol
 CODE = ppp_control.ControlCode
 CHAP, PAP = ppp_auth.ChapCode, ppp_auth.PapCode
 USER, SECRET = b"alice", b"wonderland"
-QUIET = milliseconds(500)
+QUIET, AGAIN = milliseconds(500), seconds(5)
 IN = match.ppp(protocol="ipcp", code=CODE.CONFIGURE_REQUEST)
 
 AP04 = pytest.mark.behaviour("AP-04", clause="RFC 1334 2.2, RFC 1994 4")
 ALONE = pytest.mark.topology(Topology.chain("client:nic", "dut:server"))
 
 
-def hosts(bench: Bench, seen: Capture, method: str, count: int) -> list[PppPeer]:
+def hosts(
+    bench: Bench, seen: Capture, method: str, count: int, *, again: Duration | None = None
+) -> list[PppPeer]:
     """Switch the concentrator on, with this way to authenticate; so many hosts with sessions."""
     service = PppoeService(
         IPv4Address("192.0.2.1"),
@@ -53,6 +56,7 @@ def hosts(bench: Bench, seen: Capture, method: str, count: int) -> list[PppPeer]
         IPv4Address("192.0.2.19"),
         authenticate=(method,),
         users={USER.decode(): SECRET.decode()},
+        rechallenge=again,
     )
     bench.server("dut").serve_pppoe(bench.port("dut", toward="client"), service)
     found = []
@@ -148,6 +152,31 @@ def test_chap_lets_nobody_else_in(bench: Bench) -> None:
             peer.hear(chap(CHAP.FAILURE, ident), within(bench))
             expect_out(peer)
     seen.at(POINT).expect_none(chap(CHAP.SUCCESS))
+
+
+@AP04
+@ALONE
+def test_who_is_in_is_asked_again(bench: Bench) -> None:
+    bench.bring_up_network()
+    with bench.capture(POINT) as seen:
+        (peer,) = hosts(bench, seen, "chap", 1, again=AGAIN)
+        ident, value = challenged(peer)
+        asked = [(ident, value)]
+        for _ in range(3):
+            respond(peer, ident, ppp_auth.chap_md5(ident, SECRET, value))
+            peer.hear(chap(CHAP.SUCCESS, ident), within(bench))
+            packet = peer.control(chap(CHAP.CHALLENGE), Duration(2 * AGAIN))
+            ident, value = packet.ident, ppp_auth.ChapValue.parse(packet.data).value
+            asked.append((ident, value))
+        respond(peer, ident, ppp_auth.chap_md5(ident, b"looking-glass", value))
+        peer.hear(chap(CHAP.FAILURE, ident), within(bench))
+        peer.hear(match.ppp(protocol="lcp", code=CODE.TERMINATE_REQUEST), within(bench))
+    for what, found in (("identifier", {i for i, _ in asked}), ("value", {v for _, v in asked})):
+        if len(found) < len(asked):
+            raise ExpectationFailed(
+                f"{POINT}: {len(asked)} challenges in a row had {len(found)} {what}s, expected "
+                "another one each time"
+            )
 
 
 @AP04

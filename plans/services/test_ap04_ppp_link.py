@@ -3,9 +3,10 @@
 What a Configure-Request asks for is answered under its identifier: an Ack repeats the options as
 they came (5.2), a Reject those that are not known, unchanged and in their order (5.4). Once a link
 is open an Echo-Request is answered with its identifier, its data, and the magic number of the one
-who answers (5.8), and no packet is longer than the peer's MRU (6.1). A code or a protocol that is
-not known is told so, with what was refused (5.6, 5.7). A Terminate-Request is acked, and nothing
-else is sent on the link from then on (5.5).
+who answers (5.8), and no packet is longer than the peer's MRU (6.1). A host that answers echoes
+stays, one that leaves six in a row unanswered is given up: five or six are common, no clause says
+it. A code or a protocol that is not known is told so, with what was refused (5.6, 5.7). A
+Terminate-Request is acked, and nothing else is sent on the link from then on (5.5).
 
 The plan speaks PPP over Ethernet, where a frame is as long as its length field says: bit and byte
 stuffing (RFC 1662) have no place there, and are the business of the wire formats' own tests. The
@@ -13,6 +14,7 @@ host is the plan's own frames. Answers are due at once; ``ppp_answer`` (seconds,
 wait for their Restart timer of 3 s (4.6) before they try again.
 """
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
@@ -20,6 +22,7 @@ import pytest
 from testbed import (
     Bench,
     Capture,
+    Duration,
     ExpectationFailed,
     MacAddr,
     Matcher,
@@ -42,7 +45,7 @@ SERVICE = PppoeService(
     IPv4Address("192.0.2.1"), IPv4Address("192.0.2.10"), IPv4Address("192.0.2.19")
 )
 HOST = MacAddr("02:00:00:00:72:01")
-QUIET = milliseconds(500)
+QUIET, ECHO, FAILURES = milliseconds(500), seconds(1), 6
 STRANGE = (
     ppp_control.PppOption(OPTION.FCS_ALTERNATIVES, b"\x04"),
     ppp_control.PppOption(0x4D, b"who knows"),
@@ -55,10 +58,10 @@ AP04 = pytest.mark.behaviour("AP-04", clause="RFC 1661 5, 6")
 ALONE = pytest.mark.topology(Topology.chain("client:nic", "dut:server"))
 
 
-def host(bench: Bench, seen: Capture) -> PppPeer:
+def host(bench: Bench, seen: Capture, service: PppoeService = SERVICE) -> PppPeer:
     """Switch the concentrator on; a host with a session."""
     port = bench.port("dut", toward="client")
-    bench.server("dut").serve_pppoe(port, SERVICE)
+    bench.server("dut").serve_pppoe(port, service)
     peer = PppPeer(bench, seen, POINT, HOST)
     peer.dial()
     return peer
@@ -129,6 +132,26 @@ def magic_of(asked: ppp_control.ControlPacket) -> int:
     except WireError as error:
         raise ExpectationFailed(f"{POINT}: its Configure-Request has no options: {error}") from None
     return found[0] if found else 0
+
+
+@AP04
+@ALONE
+def test_who_answers_echoes_stays_and_who_does_not_goes(bench: Bench) -> None:
+    bench.bring_up_network()
+    service = replace(SERVICE, echo=ECHO)
+    with bench.capture(POINT) as seen:
+        peer = host(bench, seen, service)
+        peer.open_link()
+        for _ in range(FAILURES + 2):
+            probe = match.ppp(protocol="lcp", code=CODE.ECHO_REQUEST)
+            asked = peer.control(probe, Duration(2 * ECHO))
+            data = peer.magic.to_bytes(4, "big") + asked.data[4:]
+            answer = ppp_control.ControlPacket(CODE.ECHO_REPLY, asked.ident, data)
+            peer.send(PROTOCOL.LCP, answer)
+        seen.settle()
+        end = match.pppoe(code="padt") | match.ppp(protocol="lcp", code=CODE.TERMINATE_REQUEST)
+        seen.at(POINT).expect_none(end & match.eth(dst=HOST))
+        peer.hear(end, Duration((FAILURES + 2) * ECHO))
 
 
 @AP04

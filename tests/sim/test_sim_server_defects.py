@@ -45,6 +45,8 @@ def scene(defects: tuple[Defect, ...]) -> Rig:
     rig = Rig(SimServer, defects=defects)
     rig.type(
         "pppoe service gold",
+        "pppoe echo 2",
+        "pppoe rechallenge 3",
         "pppoe user alice wonderland",
         "pppoe user bob builder",
         "pppoe pool 10.9.0.1 10.9.0.10 10.9.0.19",
@@ -105,6 +107,7 @@ def with_authentication(rig: Rig, method: str | None) -> None:
         raw(rig, PppoeCode.PADR, service, cookie)
         for step in steps(rig, method):
             step()
+    rig.run(seconds(16))
     for session in tuple(rig.dut.access["p1"].sessions):
         foreign = session.ident
         raw(rig, PppoeCode.PADT, session=foreign)
@@ -140,7 +143,8 @@ def steps(rig: Rig, method: str | None) -> Iterator[Callable[[], None]]:
     yield lambda: control(lcp, ControlCode.ECHO_REQUEST, 8, bytes(4), THIEF)
     yield lambda: control(lcp, 0x77, 8)
     yield lambda: control(0x7E57, 1, 9)
-    yield lambda: control(lcp, ControlCode.TERMINATE_REQUEST, 10)
+    if method:
+        yield lambda: control(lcp, ControlCode.TERMINATE_REQUEST, 10)
 
 
 def last_session(rig: Rig) -> int:
@@ -178,7 +182,9 @@ def chap(rig: Rig, control: Callable[..., None], secret: bytes) -> None:
 def seen_of(defects: tuple[Defect, ...]) -> list[bytes]:
     rig = scene(defects)
     every_trick(rig)
+    rig.type("pppoe authentication chap")
     host = dialled(rig)
+    rig.run(seconds(20))
     host.close(rig.now)
     rig.run(seconds(10))
     return rig.frames(rig.dut)

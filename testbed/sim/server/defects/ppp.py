@@ -25,18 +25,22 @@ __all__ = [
     "ANSWERS_BEYOND_THE_MRU",
     "DEAF_TO_IDENTIFIERS",
     "DOES_NOT_ASK_WHO",
+    "DROPS_THE_LIVING",
     "ECHOES_EVERYTHING_BACK",
     "GIVES_NO_ADDRESS",
     "IGNORES_ECHO",
     "IP_BEFORE_AUTHENTICATION",
     "KEEPS_STRANGERS",
+    "KEEPS_THE_DEAD",
     "LEAVES_OUT_THE_IDENTIFIER",
+    "NEVER_ASKS_AGAIN",
     "NO_CODE_REJECT",
     "NO_PROTOCOL_REJECT",
     "NO_TERMINATE_ACK",
     "ONE_ADDRESS_FOR_ALL",
     "REORDERS_REJECTS",
     "SAME_CHALLENGE",
+    "SAME_IDENTIFIER",
     "TAKES_ANY_ADDRESS",
 ]
 
@@ -73,6 +77,22 @@ class _AnyIdentifier(Chap):
         if packet.code == ChapCode.RESPONSE:
             packet = replace(packet, ident=self._ident)
         super().take(packet, now)
+
+
+class _AsksOnce(Chap):
+    __slots__ = ()
+
+    def _after_first(self, name: bytes, *, success: bool, now: Instant) -> None:
+        self._config = replace(self._config, rechallenge=None)
+        super()._after_first(name, success=success, now=now)
+
+
+class _OneIdentifier(Chap):
+    __slots__ = ()
+
+    def _next_ident(self) -> int:
+        self._ident = 1
+        return 1
 
 
 class _Trusting(Pap):
@@ -137,6 +157,20 @@ DEAF_TO_IDENTIFIERS: Final = Defect(
     "failure that ends a good session.",
     {Chap: _AnyIdentifier},
 )
+NEVER_ASKS_AGAIN: Final = Defect(
+    "never asks again",
+    "AP-04",
+    "A session that somebody has taken over in the middle goes on for ever, as who it is was asked "
+    "at the beginning only.",
+    {Chap: _AsksOnce},
+)
+SAME_IDENTIFIER: Final = Defect(
+    "same identifier each time",
+    "AP-04",
+    "Every challenge has the identifier 1, and a late answer to the last one is taken for one to "
+    "this.",
+    {Chap: _OneIdentifier},
+)
 ACCEPTS_ANY_PASSWORD: Final = Defect(
     "accepts any PAP password",
     "AP-04",
@@ -171,6 +205,20 @@ class _NoEcho(Lcp):
     __slots__ = ()
 
     def echo_requested(self, packet: ControlPacket, now: Instant) -> None:
+        pass
+
+
+class _Patient(Lcp):
+    __slots__ = ()
+
+    def dead(self, now: Instant) -> None:
+        self.watch(now)
+
+
+class _Nervous(Lcp):
+    __slots__ = ()
+
+    def _echo_reply(self, packet: ControlPacket, now: Instant) -> None:
         pass
 
 
@@ -243,6 +291,18 @@ IGNORES_ECHO: Final = Defect(
     "AP-04",
     "A concentrator under load does not answer Echo-Requests, and its hosts take good lines down.",
     {Lcp: _NoEcho},
+)
+KEEPS_THE_DEAD: Final = Defect(
+    "keeps hosts that answer no echo",
+    "AP-04",
+    "Hosts that were switched off the hard way hold their addresses until the pool is empty.",
+    {Lcp: _Patient},
+)
+DROPS_THE_LIVING: Final = Defect(
+    "does not count Echo-Replies",
+    "AP-04",
+    "A concentrator takes good hosts down every minute, as it overlooks what they answer.",
+    {Lcp: _Nervous},
 )
 ECHOES_EVERYTHING_BACK: Final = Defect(
     "echoes the peer's magic number",
