@@ -9,7 +9,7 @@ import pytest
 from appliance_rig import Rig
 
 from testbed.sim.server import SimServer
-from testbed.sim.server.defects import ppp, pppoe, served
+from testbed.sim.server.defects import authentication, ppp, pppoe, served
 from testbed.stack.services.ppp_config import PppConfig
 from testbed.stack.services.pppoe import PppoeConfig
 from testbed.stack.services.pppoe_host import PppoeHost
@@ -34,7 +34,7 @@ from testbed.wire import (
 
 ALL = [
     value
-    for module in (ppp, pppoe, served)
+    for module in (authentication, ppp, pppoe, served)
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, Defect)
 ]

@@ -1,5 +1,5 @@
-"""Faults of servers: of PPP, of PPPoE, and of the addresses and names that they serve."""
+"""Faults of servers: of PPP and its proofs, of PPPoE, and of the addresses and names that they serve."""
 
-from testbed.sim.server.defects import ppp, pppoe, served
+from testbed.sim.server.defects import authentication, ppp, pppoe, served
 
-__all__ = ["ppp", "pppoe", "served"]
+__all__ = ["authentication", "ppp", "pppoe", "served"]
