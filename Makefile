@@ -3,12 +3,13 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PLANS ?= plans
 SEED ?= 1
+SEEDS ?= 50
 BENCH ?=
 VIRTUAL := inventory/virtual.yaml
 SIM := inventory/sim.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run sim test drill bench soak soak-kernel fuzz lint clean
+.PHONY: help setup run sim test grade drill bench soak soak-kernel fuzz lint clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,6 +34,9 @@ sim: setup ## run every shipped plan, the slow ones too, on simulated devices in
 test: ## run the project's own tests
 	@.ci/setup tests
 	@$(BIN)/python -m pytest
+
+grade: setup ## grade the shipped plans on the sim lab: every defect caught, no false alarm on SEEDS good benches
+	@$(BIN)/testbed plans grade --seeds $(SEEDS) $(if $(filter plans,$(PLANS)),,--plans $(PLANS))
 
 drill: setup ## run every plan against devices made wrong on purpose: each must fail
 	@$(BIN)/testbed drill --bench $(or $(BENCH),$(VIRTUAL)) $(PLANS)

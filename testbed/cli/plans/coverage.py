@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,9 @@ from testbed.cli.options import load_bench
 from testbed.timing import Duration, format_duration, seconds
 
 __all__ = ["coverage_table"]
+
+LINKS = re.compile(r" \([^()]*--[^()]*\)$")
+"""The links of a topology, at the end of why a plan has no place: its nodes say enough here."""
 
 
 def coverage_table(plans: Mapping[str, Marked], files: tuple[Path, ...]) -> Table:
@@ -59,7 +63,8 @@ def _placed(placed: Placed) -> Text:
     if placed.runs == placed.plans:
         return Text("yes", "green")
     part = f"{placed.runs} of {placed.plans}" if placed.runs else "no"
-    return Text(f"{part}: {'; '.join(placed.reasons)}", "yellow")
+    why = dict.fromkeys(LINKS.sub("", reason) for reason in placed.reasons)
+    return Text(f"{part}: {'; '.join(why)}", "yellow")
 
 
 def _named(row: CoveredRow) -> Text:
