@@ -1,4 +1,4 @@
-"""Faults of servers: of PPP and its proofs, of PPPoE, and of the addresses and names that they serve."""
+"""Faults of servers: PPP and its proofs, PPPoE, and the addresses and names that they serve."""
 
 from testbed.sim.server.defects import authentication, ppp, pppoe, served
 
