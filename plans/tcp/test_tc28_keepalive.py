@@ -40,7 +40,10 @@ from testbed import (
 PORT, QUIET_PORT = 5128, 5138
 IDLE, INTERVAL, PROBES = seconds(2), seconds(1), 2
 TWO_HOURS = 7200
-SOON = seconds(5)
+USUAL_INTERVAL = seconds(75)
+USUAL_PROBES = range(8, 11)
+"""RFC 9293 names no number: 4.4BSD sends 8, Linux 9, others 10."""
+FEW_SECONDS, SOON = seconds(4), seconds(5)
 LINUX = "net.ipv4.tcp_keepalive_"
 
 
@@ -138,7 +141,9 @@ def resets(seen: Capture) -> list[tcpflow.FlowSegment]:
     return [each for each in flow_of(seen).up if each.tcp.flags & TcpFlags.RST]
 
 
-def await_probes(bench: Bench, seen: Capture, count: int) -> list[tcpflow.FlowSegment]:
+def await_probes(
+    bench: Bench, seen: Capture, count: int, within: Duration = FEW_SECONDS
+) -> list[tcpflow.FlowSegment]:
     """Wait for so many probes: they repeat the number of the SYN, as the host sends no data."""
 
     def probes() -> list[tcpflow.FlowSegment]:
@@ -149,11 +154,11 @@ def await_probes(bench: Bench, seen: Capture, count: int) -> list[tcpflow.FlowSe
     def enough() -> bool:
         if len(probes()) < count and (early := resets(seen)):
             raise ExpectationFailed(
-                f"peer--dut: #{early[0].number} is a reset, expected probe {count} of {PROBES + 1}"
+                f"peer--dut: #{early[0].number} is a reset, expected probe {count}"
             )
         return len(probes()) >= count
 
-    bench.wait_until(enough, seconds(4), f"probe {count}")
+    bench.wait_until(enough, within, f"probe {count}")
     latest = probes()[count - 1]
     if len(latest.payload) > 1:
         raise ExpectationFailed(
@@ -192,3 +197,92 @@ def expect_told(dut: Host) -> None:
         raise ExpectationFailed(
             f"{dut.name}, client of port {PORT}: ended with {error}, expected ETIMEDOUT"
         )
+
+
+@pytest.mark.behaviour("TC-28", clause="RFC 9293 3.8.4, MUST-25")
+@pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
+@pytest.mark.slow("who is never probed is known after the two hours of those who are")
+@drill(
+    "on by default",
+    faults.python_stack(defects.closing.KEEPALIVE_UNASKED),
+    caught="expect none: .*5138",
+)
+def test_idle_connections_are_left_alone_for_hours_by_default(bench: Bench) -> None:
+    """A connection that did not ask is not probed in the time of two hours and all probes.
+
+    Nothing comes from the host, nothing ends, and the connection carries data afterwards.
+    """
+    peer, dut = bench.host("peer", StackConfig()), bench.host("dut")
+    listener = peer.listen(QUIET_PORT)
+    with bench.capture("peer--dut") as seen:
+        dut.tcp_connect(str(peer.address), QUIET_PORT, send=0, flow=Flow(ending=Ending.HOLD))
+        c = listener.accept(within=SOON)
+        exchange(bench, c)
+        quiet = bench.loop.wall_now()
+        bench.watch_for(seconds(TWO_HOURS + 12 * 75))
+        seen.settle()
+        seen.at("peer--dut").after(quiet).expect_none(match.tcp(dst_port=QUIET_PORT))
+        exchange(bench, c)
+        c.abort()
+        seen.settle()
+
+
+@pytest.mark.behaviour("TC-28", clause="RFC 9293 3.8.4, MUST-28")
+@pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
+@pytest.mark.slow("the default idle time is two hours at the least, and passes twice")
+@drill(
+    "kills a live peer",
+    faults.python_stack(defects.closing.DOUBTS_LIVE_PEERS),
+    caught="came|reset",
+)
+def test_default_times_are_two_hours_and_ten_minutes(bench: Bench) -> None:
+    """A connection that asks for keepalive, and for no times, is probed by the host's own.
+
+    After two hours without anything, counted from the last data or answer; then, unanswered, every
+    75 s, about ten times. 75 s after the last one the connection ends: by a reset, and ETIMEDOUT.
+    """
+    peer, dut = bench.host("peer", StackConfig()), bench.host("dut")
+    expect_default(dut)
+    idle = seconds(int(dut.sysctl(LINUX + "time")))
+    hours = Duration(idle + SOON)
+    listener = peer.listen(PORT)
+    with bench.capture("peer--dut") as seen:
+        wanted = Flow(ending=Ending.HOLD, keepalive=Keepalive())
+        dut.tcp_connect(str(peer.address), PORT, send=0, flow=wanted)
+        c = listener.accept(within=SOON)
+        bench.watch_for(seconds(1))
+        exchange(bench, c)
+        data = next(each for each in flow_of(seen).down if each.payload)
+        first = await_probes(bench, seen, 1, hours)[0]
+        expect_gap(bench, "probe 1, after data,", data.at, first, idle)
+        bench.wait_until(lambda: answer(seen, first) is not None, SOON, "the peer's answer")
+        c.steer.mute()
+        probes = await_probes(bench, seen, 2, hours)
+        expect_gap(bench, "probe 2, after an answer,", answer(seen, first), probes[1], idle)
+        sent = expect_dead(bench, seen)
+        bench.log(f"{sent} probes without an answer")
+        expect_told(dut)
+
+
+def expect_dead(bench: Bench, seen: Capture) -> int:
+    """From the first unanswered probe on: the usual number of them, evenly, and a reset."""
+    within = Duration(USUAL_PROBES[-1] * USUAL_INTERVAL + SOON)
+    bench.wait_until(lambda: bool(resets(seen)), within, "the reset of a dead connection")
+    probes = [
+        each for each in flow_of(seen).up if each.seq == 0 and not each.tcp.flags & TcpFlags.SYN
+    ][1:]
+    ends = [*probes[1:], resets(seen)[0]]
+    for before, after in zip(probes, ends, strict=True):
+        expect_gap(bench, "a probe, or the reset,", before.at, after, USUAL_INTERVAL)
+    if len(probes) not in USUAL_PROBES:
+        raise ExpectationFailed(
+            f"peer--dut: {len(probes)} probes were sent to a dead peer, expected "
+            f"{USUAL_PROBES[0]} to {USUAL_PROBES[-1]}"
+        )
+    return len(probes)
+
+
+def exchange(bench: Bench, c: StackConnection) -> None:
+    """The peer sends a byte, and the host takes it."""
+    c.send(b"x")
+    bench.wait_until(lambda: c.tcp.unacked == 0, SOON, "an ACK of the peer's data")

@@ -175,17 +175,18 @@ class Ending(Enum):
 class Keepalive:
     """Probe a silent peer (RFC 9293 3.8.4): after ``idle``, every ``interval``, so many times.
 
-    Whole seconds on Linux.
+    Whole seconds on Linux. What is None is the system's own default.
     """
 
-    idle: Duration
-    interval: Duration
-    probes: int
+    idle: Duration | None = None
+    interval: Duration | None = None
+    probes: int | None = None
 
     def __post_init__(self) -> None:
         second = 1_000_000_000
-        spans = self.idle, self.interval
-        if min(spans) < second or any(span % second for span in spans) or self.probes < 1:
+        spans = [span for span in (self.idle, self.interval) if span is not None]
+        too_few = self.probes is not None and self.probes < 1
+        if too_few or any(span < second or span % second for span in spans):
             raise PlanError(f"keepalive wants whole seconds, and 1 probe at least: {self}")
 
 

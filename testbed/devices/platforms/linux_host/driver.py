@@ -297,7 +297,11 @@ def _flow(flow: Flow | None) -> dict[str, object]:
         "oob_inline": flow.oob_inline,
         "max_segment": flow.max_segment,
         "keepalive": keepalive
-        and [keepalive.idle // _SECOND, keepalive.interval // _SECOND, keepalive.probes],
+        and [
+            keepalive.idle and keepalive.idle // _SECOND,
+            keepalive.interval and keepalive.interval // _SECOND,
+            keepalive.probes,
+        ],
         "user_timeout": flow.user_timeout and max(1, flow.user_timeout // _MILLISECOND),
         "ending": flow.ending and flow.ending.value,
         "end_after": to_seconds(flow.end_after),
