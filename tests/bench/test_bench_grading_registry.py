@@ -35,7 +35,7 @@ def test_each_is_found_once_under_its_own_key(shipped) -> None:
 
 def test_those_of_a_stack_live_in_hosts_and_those_of_a_device_in_that_device(shipped) -> None:
     for key, known in shipped.items():
-        home = key.split(".")
+        home = key.partition(":")[0].split(".")
         expected = {"host", "nic"} if home[1] == "stack" else {home[2].removesuffix("_defects")}
         assert expected <= known.kinds, key
 
