@@ -79,8 +79,8 @@ class Frr(LinuxIpDriver):
             "checksum that is then wrong: it takes it for aligned",
             "shares outside ports": "Linux gives two hosts one outside port as long as they write "
             "to different servers: port overloading, which RFC 4787 REQ-3 forbids",
-            "forgets queries early": "Linux keeps a mapping of an ICMP query for 30 s unless told "
-            "otherwise; RFC 5508 REQ-1 wants 60",
+            "forgets idle mappings early": "unless told otherwise Linux keeps a mapping for 30 s, "
+            "of UDP 120 s once it is 2 s old; RFC 4787 REQ-5 wants 2 min, RFC 5508 REQ-1 60 s",
             "router advertisements": "zebra_irdp of FRR 8.4 writes addresses in the wrong order of "
             "bytes on little-endian machines, and ``no ip irdp`` advertises the old lifetime",
             "no hairpinning": "Linux masquerades by the port that a packet leaves by: one from "
