@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,12 @@ from pathlib import Path
 import pytest
 
 import testbed
+from testbed.bench.grading.registry import known_defects
 
 ROOT = Path(__file__).parents[1]
 PLANS = sorted((ROOT / "plans").rglob("*.py"))
+GRADED = {known.row for known in known_defects()}
+"""The rows that have defects of simulated devices and stacks, by which plans are graded."""
 HEAVY = ("paramiko", "numpy", "scapy", "pytest", "netmiko", "fabric", "pydantic", "networkx")
 
 
@@ -94,5 +98,9 @@ def test_plans_say_what_they_are(plan: Path) -> None:
             for mark in test.decorator_list
         ]
         marks = " ".join(map(ast.unparse, written))
-        for wanted in ("mark.behaviour(", "mark.topology(", "drill("):
+        for wanted in ("mark.behaviour(", "mark.topology("):
             assert wanted in marks, f"{test.name} has no {wanted.strip('(')}"
+        row = re.search(r"mark\.behaviour\('([A-Z]+-\d+)'", marks)
+        assert row, f"{test.name} names no row of the catalogue"
+        graded = row.group(1) in GRADED
+        assert graded or "drill(" in marks, f"{test.name} is held to no defect, nor has it a drill"
