@@ -6,6 +6,7 @@ Each entry names what it explains and says why::
       platform: linux_host                      # the real device's; left out: any
       expectation: "*: expect 2 of tcp(*"       # as the command shows it; left out: the whole plan
       differs: [frames]                         # left out: in whatever way
+      sometimes: true                           # left out: each time
       why: ...
 """
 
@@ -37,6 +38,8 @@ class Explanation(BaseModel):
     expectation: str = "*"
     differs: list[Kind] = []
     why: str = Field(min_length=10)
+    sometimes: bool = False
+    """Whether some runs show it and others do not: then it is never stale."""
     place: str = ""
     """``file:line``, for messages."""
 
@@ -80,7 +83,8 @@ def explain(comparison: Comparison, explanations: Iterable[Explanation]) -> Expl
     stale = [
         each
         for each in explanations
-        if any(each.is_about(plan, platform) for plan, platform, _ in comparison.compared)
+        if not each.sometimes
+        and any(each.is_about(plan, platform) for plan, platform, _ in comparison.compared)
         and not any(each.covers(difference) for difference in comparison.differences)
     ]
     return Explained(tuple(known), tuple(unknown), tuple(stale))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from plan_runs import ROOT
 
 from testbed.errors import InventoryError, PlanError
 from testbed.report.differences import compare, normalised
@@ -103,6 +104,11 @@ def test_an_expectation_that_one_bench_never_came_to_is_told():
     assert (found.differences[0].model, found.differences[0].real) == ("once", "2 times")
 
 
+def test_a_line_that_moved_is_nothing():
+    moved = (replace(ONE, source="x.py:19"), replace(NONE, source="x.py:21"))
+    assert compare(model(), real(case(judgements=moved))).differences == ()
+
+
 def test_order_among_different_expectations_is_nothing():
     assert compare(model(), real(case(judgements=(NONE, ONE)))).differences == ()
 
@@ -114,7 +120,9 @@ def test_order_among_different_expectations_is_nothing():
         ("ipv4(src=198.18.0.1, ttl=63)", "ipv4(src=198.18.7.2, ttl=63)"),
         ("raw(02000000010a0200..., 275 bytes)", "raw(0a000000010b0200..., 275 bytes)"),
         ("tcp(seq=12345, ack=7)", "tcp(seq=99, ack=4294967295)"),
+        ("dns(ident=0x72b4)", "dns(ident=0x009f)"),
         ("tcp(src_port=40001)", "tcp(src_port=51235)"),
+        ("tcp(src_port=one of 34840, 5101)", "tcp(src_port=one of 5101, 48622)"),
     ],
 )
 def test_what_a_bench_chooses_for_itself_is_left_out(one, other):
@@ -128,6 +136,7 @@ def test_what_a_bench_chooses_for_itself_is_left_out(one, other):
         ("expect 1 of eth()", "expect 2 of eth()"),
         ("raw(0200000001ab, 275 bytes)", "raw(0200000001ab, 276 bytes)"),
         ("tcp(flags=ACK)", "tcp(flags=RST)"),
+        ("tcp(src_port=one of 34840, 5101)", "tcp(src_port=one of 34840, 5102)"),
     ],
 )
 def test_what_a_plan_asks_for_stays(one, other):
@@ -210,6 +219,21 @@ def test_an_explanation_of_something_else_is_stale(given):
 def test_an_explanation_of_what_was_not_compared_is_not_stale(given):
     found = explain(FRAMES, [known(**given)])
     assert (len(found.unknown), found.stale) == (1, ())
+
+
+def test_what_only_some_runs_show_is_never_stale():
+    assert explain(FRAMES, [known(differs=["verdict"], sometimes=True)]).stale == ()
+
+
+def test_the_shipped_explanations_can_be_read():
+    shipped = load_explanations(ROOT / "plans" / "differences.yaml")
+    assert shipped
+    for each in shipped:
+        file, _, function = each.plan.partition("::")
+        plans = list(ROOT.glob(file))
+        assert plans, f"{each.place}: {each.plan}"
+        texts = [plan.read_text() for plan in plans]
+        assert not function or any(f"def {function}(" in text for text in texts), each.place
 
 
 def test_brackets_in_texts_of_expectations_mean_themselves():
