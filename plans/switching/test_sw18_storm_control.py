@@ -119,7 +119,7 @@ def meter_of(leaf: str) -> str:
     {
         "openvswitch": faults.repeatedly(
             f"ovs-ofctl -O OpenFlow13 mod-meter {{bridge}} meter={meter_of('a')},pktps,burst,"
-            f"band=type=drop,rate={2 * CEILING},burst_size=1",
+            f"band=type=drop,rate={2 * CEILING},burst_size={CEILING}",
             every=0.3,
         )
     },
