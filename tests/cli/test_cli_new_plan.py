@@ -49,6 +49,13 @@ def test_what_it_writes_runs_on_the_sim_lab(every_shape, shape):
     assert set(every_shape.verdicts(shape).values()) == {"pass"}, done.text
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_it_writes_catches_what_the_catalogue_names(every_shape, shape):
+    done = every_shape.testbed("plans", "grade", "--bench", SIM, f"plans/test_of_{shape}.py")
+    assert done.code == 0, done.text
+    assert "caught" in done
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("shape", SHAPES)
 def test_what_it_writes_catches_its_defect_on_the_virtual_lab(sandbox, shape):

@@ -28,7 +28,7 @@ SHAPES = {
     "star": Shape("a switch and four NICs around it", "SW-05"),
     "mirror": Shape("a switch, three NICs and one on its mirror port", "SW-17"),
     "chain": Shape("a router between two NICs", "IP-04"),
-    "pair": Shape("a host and a NIC", "IP-08"),
+    "pair": Shape("a host and a NIC", "UD-01"),
     "box": Shape("two hosts and a fault box in the cable between them", "TC-14"),
 }
 """The plans to begin with, by the shape of their topology."""
@@ -89,7 +89,6 @@ def _render(name: str, shape: str, path: Path, row: str) -> str:
         row=row,
         path=shown if len(shown) <= LONGEST else path.name,
         mac=f"02:00:{tail.hex(':')}",
-        ident=f"{number & 0xFFFF:04X}",
         port=5200 + number % 700,
     )
 
