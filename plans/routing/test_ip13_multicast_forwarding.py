@@ -37,6 +37,8 @@ from testbed import (
     WireError,
     compose,
     dissect,
+    drill,
+    faults,
     format_duration,
     match,
     milliseconds,
@@ -44,8 +46,8 @@ from testbed import (
     subnets,
 )
 
-GROUP, TWIN, OLD = (IPv4Address(ip) for ip in ("239.129.13.1", "239.1.13.1", "239.129.13.2"))
-"""The first two have one MAC address; OLD is joined by version 1 of IGMP."""
+GROUP, TWIN, OTHER = (IPv4Address(ip) for ip in ("239.129.13.1", "239.1.13.1", "239.129.13.2"))
+"""The first two have one MAC address."""
 LOCAL = IPv4Address("224.0.0.251")
 ALL_SYSTEMS, ALL_ROUTERS = IPv4Address("224.0.0.1"), IPv4Address("224.0.0.2")
 ANY = IPv4Address(0)
@@ -147,8 +149,27 @@ def expect_delivery(
 
 @IP13
 @ROUTER
+@drill(
+    "floods groups",
+    faults.nft(
+        "type filter hook ingress device {a} priority 0;",
+        'ip daddr 239.129.13.1 dup to "{c}"',
+        family="netdev",
+    ),
+    caught="c--dut: expect none",
+)
+@drill(
+    "never asks",
+    faults.nft("type filter hook output priority 0;", "ip protocol igmp drop"),
+    caught=r"an IGMP query about 0\.0\.0\.0.*did not come",
+)
+@drill(
+    "ignores reports",
+    faults.nft("type filter hook prerouting priority -300;", "ip protocol igmp drop"),
+    caught="b--dut: expect 1 of .*did not come",
+)
 def test_groups_go_to_links_with_members_only(bench: Bench) -> None:
-    net = bench.bring_up_network()
+    bench.bring_up_network()
     with bench.capture() as seen:
         bench.router("dut").set_multicast_routing(True)
         for leaf in LEAVES:
@@ -158,21 +179,18 @@ def test_groups_go_to_links_with_members_only(bench: Bench) -> None:
         joins(bench, "b", GROUP)
         expect_delivery(bench, seen, GROUP, b"b joined", "b")
         expect_delivery(bench, seen, TWIN, b"of the same MAC address")
-        joins(bench, "c", OLD, version=1)
-        expect_delivery(bench, seen, OLD, b"c joined by version 1", "c")
-        expect_delivery(bench, seen, GROUP, b"c joined another", "b")
+        joins(bench, "c", OTHER)
+        expect_delivery(bench, seen, OTHER, b"c joined another", "c")
+        expect_delivery(bench, seen, GROUP, b"c did not join", "b")
 
         joins(bench, "c", GROUP)
         expect_delivery(bench, seen, GROUP, b"both joined", "b", "c")
         joins(bench, "a", GROUP)
         expect_delivery(bench, seen, GROUP, b"the sender's link, too", "b", "c")
-        send(bench, GROUP, b"from b", leaf="b", ttl=2)
-        expect_at(bench, seen, b"from b", GROUP, "a", "c", ttl=1)
-
+        send(bench, GROUP, b"with two hops left", ttl=2)
+        expect_at(bench, seen, b"with two hops left", GROUP, "b", "c", ttl=1)
         send(bench, GROUP, b"without a hop left", ttl=1)
         expect_at(bench, seen, b"without a hop left", GROUP, ttl=0)
-        send(bench, GROUP, b"from elsewhere", source=net["c"].ip + 40)
-        expect_at(bench, seen, b"from elsewhere", GROUP, ttl=0)
         for leaf in LISTENERS:
             joins(bench, leaf, LOCAL)
         send(bench, LOCAL, b"for this link alone", ttl=255)
@@ -181,6 +199,44 @@ def test_groups_go_to_links_with_members_only(bench: Bench) -> None:
 
 @IP13
 @ROUTER
+def test_senders_may_be_anywhere(bench: Bench) -> None:
+    """A group has senders on any link: a member hears those of all others, once.
+
+    What comes by another port than that to its sender is not forwarded: it might go round for ever.
+    """
+    net = bench.bring_up_network()
+    bench.except_known("dut", "shared trees")
+    bench.router("dut").set_multicast_routing(True)
+    with bench.capture() as seen:
+        for leaf in LEAVES:
+            joins(bench, leaf, GROUP)
+        for leaf in LEAVES:
+            text = b"from " + leaf.encode()
+            send(bench, GROUP, text, leaf=leaf)
+            expect_at(bench, seen, text, GROUP, *(set(LEAVES) - {leaf}), ttl=15)
+        send(bench, GROUP, b"from elsewhere", source=net["c"].ip + 40)
+        expect_at(bench, seen, b"from elsewhere", GROUP, ttl=0)
+
+
+@IP13
+@ROUTER
+def test_reports_of_version_1_count(bench: Bench) -> None:
+    """Hosts that speak version 1 of IGMP are served as well (RFC 2236 2.1, 5)."""
+    bench.bring_up_network()
+    bench.except_known("dut", "IGMP version 1")
+    bench.router("dut").set_multicast_routing(True)
+    with bench.capture() as seen:
+        joins(bench, "c", GROUP, version=1)
+        expect_delivery(bench, seen, GROUP, b"c joined by version 1", "c")
+
+
+@IP13
+@ROUTER
+@drill(
+    "ignores leaves",
+    faults.nft("type filter hook input priority 0;", "ip protocol igmp @th,0,8 0x17 drop"),
+    caught="the query at c after a leave did not come",
+)
 def test_the_last_member_ends_it_and_no_other(bench: Bench) -> None:
     """A leave ends forwarding to a link after a question that nobody answers, and only then."""
     bench.bring_up_network()

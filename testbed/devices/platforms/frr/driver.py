@@ -61,6 +61,11 @@ _HELD_BY_TABLE = {
 }
 """The setting that each table is made for; the comment of its last rule is the value."""
 
+_MULTICAST = ("ip pim", "ip igmp version 2", "ip igmp")
+"""At each port; in this order, or its first query would be one of version 3."""
+_RENDEZVOUS = "ip pim rp "
+"""At an address of a port: at one of the loopback pimd would lose each sender's first packet."""
+
 _USE_NEIGHBOURS = "net/ipv4/fib_multipath_use_neigh"
 
 # ip-sysctl: icmp_ratelimit is a time in ms, 0 is no limit; icmp_ratemask has a bit for each type
@@ -83,6 +88,10 @@ class Frr(LinuxIpDriver):
             "of UDP 120 s once it is 2 s old; RFC 4787 REQ-5 wants 2 min, RFC 5508 REQ-1 60 s",
             "router advertisements": "zebra_irdp of FRR 8.4 writes addresses in the wrong order of "
             "bytes on little-endian machines, and ``no ip irdp`` advertises the old lifetime",
+            "IGMP version 1": "pimd of FRR 8.4 takes a version 1 report for one of a group with no "
+            "sources to hear, and forwards nothing",
+            "shared trees": "FRR forwards to groups by PIM, whose trees lead to an address of its "
+            "first port: pimd forwards to no members there, and what comes from anybody by it",
             "no hairpinning": "Linux masquerades by the port that a packet leaves by: one from "
             "inside to a mapped port is for the router itself (RFC 4787 REQ-9)",
         }
@@ -195,10 +204,26 @@ class Frr(LinuxIpDriver):
         self._set_sysctls(f"next hop tracking {_on(on)}", {_USE_NEIGHBOURS: "01"[on]})
 
     def set_multicast_routing(self, on: bool) -> None:
-        """Unsupported: FRR forwards to groups by its daemon pimd, which is not run."""
-        raise Unsupported(
-            f"{self.name}: multicast routing {_on(on)}: only zebra and staticd of FRR are run, "
-            "and groups are forwarded by pimd"
+        """Whether it asks its links who listens to groups (IGMP), and forwards to those who do.
+
+        FRR does so by PIM, sparse mode: for a router on its own, which is its own rendezvous point.
+        Unsupported where the daemon for it is not run.
+        """
+        if "pimd" not in self._run(vtysh("show daemons")).split():
+            raise Unsupported(f"{self.name}: groups are forwarded by pimd, which is not run")
+        running = self._running_lines()
+        held = [line for line in running if line.startswith(_RENDEZVOUS)]
+        own = [address.ip for port in self.ports for address in self.addresses(port)]
+        if on and not own:
+            raise PlanError(f"{self.name} routes multicast once it has an address, it has none")
+        wanted = [
+            *(f"interface {port} | {line}" for port in self.ports for line in _MULTICAST),
+            *(held or [f"{_RENDEZVOUS}{own[0]} 224.0.0.0/4"] if on else held),
+        ]
+        new = "" if on else None
+        self._set(
+            f"multicast routing {_on(on)}",
+            *(Setting(f"frr {line}", "" if line in running else None, new) for line in wanted),
         )
 
     def set_router_discovery(

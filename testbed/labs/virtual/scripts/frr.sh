@@ -9,7 +9,7 @@ echo 'service integrated-vtysh-config' >/etc/frr/vtysh.conf
     echo 'no zebra nexthop kernel enable'
 } >/etc/frr/frr.conf
 # mgmtd exists from FRR 8.5 on; without -I they all read the one file that vtysh writes.
-for name in mgmtd zebra staticd; do
+for name in mgmtd zebra staticd pimd; do
     if [ -x "/usr/lib/frr/$name" ]; then
         daemon "/usr/lib/frr/$name" -d -u root -g root -P 0 -f /etc/frr/frr.conf
     fi
