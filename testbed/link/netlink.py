@@ -20,7 +20,7 @@ from typing import Self
 from testbed.errors import LinkError
 from testbed.wire.addresses import MacAddr
 
-__all__ = ["AddressRecord", "LinkRecord", "RouteNetlink"]
+__all__ = ["AddressRecord", "LinkRecord", "RouteNetlink", "Traffic"]
 
 # linux/netlink.h, linux/rtnetlink.h
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -72,6 +72,16 @@ class AddressRecord:
     permanent: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Frames that the kernel counted at an interface, since it exists."""
+
+    received: int
+    sent: int
+    receive_dropped: int
+    send_dropped: int
+
+
 class RouteNetlink:
     """A NETLINK_ROUTE socket in the network namespace of the thread that opens it."""
 
@@ -115,6 +125,20 @@ class RouteNetlink:
             if error.errno not in (errno.ENODEV, errno.EINVAL, errno.ERANGE):
                 raise
         raise LinkError(f"there is no network interface {which!r}; there are {self._names()}")
+
+    def traffic(self, index: int) -> Traffic:
+        """What the kernel counted at the interface so far; LinkError when there is none."""
+        request = IFINFO.pack(socket.AF_UNSPEC, 0, index, 0, 0)
+        try:
+            for kind, body in self._ask(RTM_GETLINK, request, dump=False):
+                if kind == RTM_NEWLINK:
+                    stats = _attributes(body[IFINFO.size :])[IFLA_STATS64]
+                    words = struct.unpack_from("=8Q", stats)
+                    return Traffic(words[0], words[1], words[6], words[7])
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+        raise LinkError(f"there is no network interface with index {index}")
 
     def links(self) -> tuple[LinkRecord, ...]:
         """Every interface of the namespace."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -55,6 +56,11 @@ class SharedArray:
             os.close(self.fd)
             raise
 
+    @property
+    def memory(self) -> memoryview:
+        """All of it as bytes, filled up to whole pages."""
+        return memoryview(self._memory)
+
     def view(self, dtype: npt.DTypeLike, count: int = -1, offset: int = 0) -> npt.NDArray[Any]:
         """``count`` items from byte ``offset`` on, all there are by default; writes go through."""
         kind = np.dtype(dtype)
@@ -67,6 +73,8 @@ class SharedArray:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+            with contextlib.suppress(BufferError):  # somebody still looks at it
+                self._memory.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,45 @@
+"""Which sender runs here, and why not a faster one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from testbed.errors import Unsupported
+from testbed.link.ebpf import can_run_live
+from testbed.link.streams.job import Job, Outlet
+from testbed.link.streams.packets import PacketSender
+from testbed.link.streams.xdp import XdpSender
+
+__all__ = ["Choice", "choose", "prospects"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The sender of a job, and the reason why it is this one."""
+
+    sender: XdpSender | PacketSender
+    why: str
+
+
+def choose(job: Job, interface: str, *, captured: bool = False) -> Choice:
+    """The fastest sender that can do the job at an interface of this thread's namespace.
+
+    ``captured``: captures on this machine are to see the frames. Raises LinkError where nothing
+    can: there is no such interface, or a frame is too long for it.
+    """
+    outlet = Outlet.find(interface)
+    outlet.require_fit(job.blend)
+    if captured:
+        reason = "captures on this machine are to see the frames"
+        return Choice(PacketSender(job, outlet, captured=True), reason)
+    try:
+        return Choice(XdpSender(job, outlet), "the fastest, and it works here")
+    except Unsupported as reason:
+        return Choice(PacketSender(job, outlet), f"not {XdpSender.name}: {reason}")
+
+
+def prospects() -> list[tuple[str, bool, str]]:
+    """What senders this machine has: name, whether it works, and how or why not."""
+    live = can_run_live()
+    how = "works everywhere"
+    return [(XdpSender.name, live.works, live.why), (PacketSender.name, True, how)]

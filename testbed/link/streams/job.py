@@ -1,0 +1,151 @@
+"""What a sender is given, and what it can do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from testbed.errors import LinkError, PlanError
+from testbed.link.netlink import RouteNetlink, Traffic
+from testbed.link.size import room
+from testbed.link.streams.flow import Blend
+from testbed.link.streams.pace import Pace
+from testbed.timing import Duration
+
+__all__ = ["UNLIMITED", "Counted", "Job", "Ledger", "Outlet", "Sender"]
+
+UNLIMITED = 1 << 62
+"""A count that is never reached, and an instant that never comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to send, how fast, and until when: ``count`` frames, or for ``duration``, or stop()."""
+
+    blend: Blend
+    pace: Pace = field(default_factory=Pace)
+    count: int | None = None
+    duration: Duration | None = None
+
+    def __post_init__(self) -> None:
+        if self.count is not None and not 0 < self.count < UNLIMITED:
+            raise PlanError(f"a stream of {self.count} frames: expected 1 at least")
+        if self.duration is not None and self.duration <= 0:
+            raise PlanError("a stream must last longer than that")
+
+    @property
+    def limit(self) -> int:
+        """How many frames are sent at most."""
+        return UNLIMITED if self.count is None else self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """An interface in the network namespace of the calling thread."""
+
+    interface: str
+    index: int
+    mtu: int
+
+    @classmethod
+    def find(cls, interface: str) -> Outlet:
+        """The interface of that name; LinkError when there is none."""
+        with RouteNetlink() as route:
+            link = route.link(interface)
+        return cls(interface, link.index, link.mtu)
+
+    def require_fit(self, blend: Blend) -> None:
+        """Raise LinkError when a frame is longer than the MTU allows: some senders lose it."""
+        for flow in blend.flows:
+            for template in flow.templates:
+                longest = room(template, self.mtu)
+                if len(template) > longest:
+                    raise LinkError(
+                        f"{self.interface}: a frame of {len(template)} bytes is too long for a "
+                        f"stream: its MTU of {self.mtu} allows {longest}"
+                    )
+
+
+class Sender(Protocol):
+    """Sends a job's frames, by itself, from start() on. One job, once."""
+
+    @property
+    def sent(self) -> int:
+        """Frames sent so far."""
+
+    @property
+    def done(self) -> bool:
+        """Whether all is sent, the time is over, or it was stopped."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def set_pace(self, pace: Pace) -> None:
+        """Go on at another pace, from now on."""
+
+    def stop(self) -> None:
+        """Send no more; returns when nothing is under way. Twice is no error.
+
+        Raises LinkError when the port could not send.
+        """
+
+
+class Ledger:
+    """What the kernel counted at an interface while something was sent there."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._route = RouteNetlink()
+        try:
+            self._before = self._route.traffic(outlet.index)
+        except BaseException:
+            self._route.close()
+            raise
+
+    def lost(self, handed: int) -> int:
+        """How many of ``handed`` frames the interface did not send.
+
+        What others sent there meanwhile can only make it look better than it was, so that its own
+        count of dropped frames is heard too.
+        """
+        now = self._now()
+        missing = handed - (now.sent - self._before.sent)
+        return max(0, missing, min(handed, now.send_dropped - self._before.send_dropped))
+
+    def close(self) -> None:
+        """Release the socket; twice is no error."""
+        self._route.close()
+
+    def _now(self) -> Traffic:
+        return self._route.traffic(self._outlet.index)
+
+
+class Counted:
+    """The part that all senders share: when they are over, and what they really sent."""
+
+    def __init__(self, job: Job, outlet: Outlet) -> None:
+        self.job = job
+        self.outlet = outlet
+        self.lost = 0
+        """Frames that were handed to the interface and that it dropped; known after stop()."""
+        self.error: LinkError | None = None
+        self._ledger: Ledger | None = None
+        self._end = UNLIMITED
+
+    def _open(self) -> None:
+        self._ledger = Ledger(self.outlet)
+        if self.job.duration is not None:
+            self._end = time.monotonic_ns() + self.job.duration
+
+    def _settle(self, handed: int) -> None:
+        """Balance the books, once; raises what went wrong."""
+        if self._ledger is not None:
+            try:
+                self.lost = self._ledger.lost(handed)
+            except LinkError as error:
+                self.error = self.error or error
+            self._ledger.close()
+            self._ledger = None
+        if self.error is not None:
+            raise self.error

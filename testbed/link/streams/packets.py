@@ -1,0 +1,176 @@
+"""Streams sent through a packet socket, many frames a call: what works on every Linux."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import socket
+import threading
+import time
+
+import numpy as np
+
+from testbed.errors import LinkError
+from testbed.link.streams.job import Counted, Job, Outlet
+from testbed.link.streams.pace import TICKS, Pace
+from testbed.link.streams.render import Renderer
+
+__all__ = ["PacketSender"]
+
+BATCH = 256
+"""Frames of one call, at most."""
+
+SLACK = 5_000_000
+"""By how many nanoseconds it may lag behind and still catch up."""
+
+LONGEST_SLEEP = 50_000_000
+SEND_BUFFER = 8 << 20
+SOL_PACKET, PACKET_QDISC_BYPASS = 263, 20  # linux/if_packet.h
+_PR_SET_TIMERSLACK = 29  # linux/prctl.h
+
+
+class _Message(ctypes.Structure):
+    """struct mmsghdr: a msghdr, and how much of it was sent."""
+
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint),
+        ("vectors", ctypes.c_void_p),
+        ("vector_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+        ("sent", ctypes.c_uint),
+        ("unused", ctypes.c_uint),
+    )
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class PacketSender(Counted):
+    """``Sender`` by sendmmsg(2), in a thread.
+
+    ``captured`` sends the way of every other frame, through the queue in front of the NIC, where a
+    capture on this machine sees them; else they go to the driver directly, which is faster.
+    """
+
+    name = "sendmmsg"
+
+    def __init__(self, job: Job, outlet: Outlet, *, captured: bool = False) -> None:
+        super().__init__(job, outlet)
+        self._pace = job.pace
+        self._paced_from = (0, 0)  # frames sent, and when, as the pace began
+        self._handed = 0
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._renderer = Renderer(job.blend, BATCH)
+        # struct iovec, one per frame: where it is and how long.
+        self._vectors = np.zeros((BATCH, 2), np.uint64)
+        self._messages = self._lay_out()
+        self._full = False
+        self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        try:
+            if not captured:
+                self._socket.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+            self._socket.bind((outlet.interface, 0))
+        except OSError as error:
+            self._socket.close()
+            raise LinkError(f"{outlet.interface}: cannot send: {error.strerror}") from error
+
+    @property
+    def sent(self) -> int:
+        """Frames sent so far."""
+        return self._handed - self.lost
+
+    @property
+    def done(self) -> bool:
+        """Whether all is sent, the time is over, or it was stopped."""
+        thread = self._thread
+        return self._stop.is_set() or (thread is not None and not thread.is_alive())
+
+    def start(self) -> None:
+        """Begin."""
+        self._open()
+        self._paced_from = (0, time.monotonic_ns())
+        self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
+        self._thread.start()
+
+    def set_pace(self, pace: Pace) -> None:
+        """Go on at another pace, from now on."""
+        self._paced_from = (self._handed, time.monotonic_ns())
+        self._pace = pace
+
+    def stop(self) -> None:
+        """Send no more; returns when nothing is under way."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._socket.close()
+        self._settle(self._handed)
+
+    def _lay_out(self) -> ctypes.Array[_Message]:
+        rows = self._renderer.rows
+        messages = (_Message * BATCH)()
+        for at, message in enumerate(messages):
+            self._vectors[at, 0] = rows.ctypes.data + at * rows.shape[1]
+            message.vectors = self._vectors.ctypes.data + at * self._vectors.itemsize * 2
+            message.vector_count = 1
+        return messages
+
+    def _run(self) -> None:
+        # Timers of this thread are to be exact: by default the kernel lets them be 50 us late.
+        _libc.prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(1), 0, 0, 0)
+        try:
+            while not self._stop.is_set():
+                now = time.monotonic_ns()
+                if now >= self._end or self._handed >= self.job.limit:
+                    return
+                due = self._due(now)
+                if due:
+                    self._send(min(due, BATCH, self.job.limit - self._handed), now)
+        except OSError as error:
+            self.error = LinkError(f"{self.outlet.interface}: cannot send: {error.strerror}")
+
+    def _due(self, now: int) -> int:
+        """How many frames are due; having waited for the next, 0 where none is."""
+        pace, (first, began) = self._pace, self._paced_from
+        if pace.pps is None:
+            return BATCH
+        bursts = (now - began) * TICKS // pace.interval + 1
+        due = bursts * pace.burst - (self._handed - first)
+        if due > 0:
+            late = (due - pace.burst) * pace.interval // pace.burst // TICKS
+            if late > SLACK:
+                self._paced_from = (self._handed, now)
+            return due
+        next_at = began + bursts * pace.interval // TICKS
+        time.sleep(max(0, min(next_at - now, LONGEST_SLEEP, self._end - now)) / 1e9)
+        return 0
+
+    def _send(self, count: int, now: int) -> None:
+        renderer = self._renderer
+        if not (renderer.still and self._full):
+            self._full = renderer.still
+            renderer.fill(self._handed, BATCH if renderer.still else count, now)
+            self._vectors[:, 1] = renderer.lengths
+        done = 0
+        while done < count and not self._stop.is_set():
+            first = ctypes.byref(self._messages, done * ctypes.sizeof(_Message))
+            sent = _libc.sendmmsg(self._socket.fileno(), first, count - done, socket.MSG_DONTWAIT)
+            if sent > 0:
+                done += sent
+                self._handed += sent
+                continue
+            self._wait_for_room(ctypes.get_errno())
+
+    def _wait_for_room(self, number: int) -> None:
+        if number == errno.EAGAIN:
+            select.select([], [self._socket], [], 0.01)
+        elif number == errno.ENOBUFS:
+            time.sleep(0.0001)  # the queue was full and dropped the frame: it goes again
+        else:
+            raise OSError(number, os.strerror(number))
