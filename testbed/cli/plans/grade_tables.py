@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from testbed.bench.grading.results import DefectGrade, Grade, RowGrade
+from testbed.bench.grading.desk import Decision
+from testbed.bench.grading.results import DefectGrade, ExpectationGrade, Grade, RowGrade
 
 __all__ = ["defect_table", "idle_table", "summary", "trouble_table"]
 
@@ -14,20 +17,33 @@ __all__ = ["defect_table", "idle_table", "summary", "trouble_table"]
 def defect_table(grade: Grade) -> Table:
     """Each defect of each row: by which expectation it was caught, or why not."""
     table = Table(
-        title="defects: which expectation of which plan catches them", title_justify="left"
+        title="defects: which expectation of which plan catches them",
+        title_justify="left",
+        expand=True,
     )
-    table.add_column("row", no_wrap=True)
-    table.add_column("defect", ratio=2)
-    table.add_column("in", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("by", ratio=3)
+    places = [
+        _place(defect.caught_by.decision)
+        for row in grade.rows
+        for defect in row.defects
+        if defect.caught_by and defect.caught_by.decision
+    ]
+    # What is to be copied is shown whole, whatever the terminal's width; the rest is cut.
+    for heading, width in (("row", 5), ("defect", 34), ("in", 7), ("", 7)):
+        table.add_column(heading, no_wrap=True, width=width)
+    table.add_column("by", no_wrap=True, width=max(map(len, places), default=2))
+    table.add_column("expectation", no_wrap=True, ratio=1)
     for row in grade.rows:
         for defect in row.defects:
             table.add_row(*_defect(row, defect))
         for name in row.lacking:
             missing = Text("the catalogue names it, and no Defect of this row has this name")
-            table.add_row(row.id, Text(name), "-", Text("unknown", "bold red"), missing)
+            table.add_row(row.id, Text(name), "-", Text("unknown", "bold red"), "", missing)
     return table
+
+
+def _place(decision: Decision) -> str:
+    """The plan's file, without its folders, and the line."""
+    return decision.place.rpartition("/")[2]
 
 
 def _defect(row: RowGrade, defect: DefectGrade) -> tuple[Text, ...]:
@@ -35,19 +51,34 @@ def _defect(row: RowGrade, defect: DefectGrade) -> tuple[Text, ...]:
     caught = defect.caught_by
     if caught is None or caught.decision is None:
         kinds = ", ".join(defect.kinds)
-        return Text(row.id), name, Text(kinds), Text("missed", "bold red"), Text(defect.reason)
-    by = Text(f"{caught.decision.place}\n", "cyan") + Text(caught.decision.expectation)
+        missed = Text("missed", "bold red")
+        return Text(row.id), name, Text(kinds), missed, Text(), Text(defect.reason)
+    by = Text(_place(caught.decision), "cyan")
+    told = Text(caught.decision.expectation)
     if caught.drilled:
-        by += Text(f"\nits drill expects another reason: /{caught.drilled}/", "yellow")
-    return Text(row.id), name, Text(caught.role), Text("caught", "green"), by
+        told = Text(f"not as its drill says, /{caught.drilled}/: ", "yellow") + told
+    return Text(row.id), name, Text(caught.role), Text("caught", "green"), by, told
 
 
-def idle_table(grade: Grade) -> Table:
-    """The expectations that never decided anything."""
+def idle_table(grade: Grade, *, verbose: bool = False) -> Table:
+    """The expectations that never decided anything: their lines, or, ``verbose``, their texts."""
     table = Table(title="expectations that never decided anything", title_justify="left")
     table.add_column("row", no_wrap=True)
-    table.add_column("where", no_wrap=True)
-    table.add_column("expectation")
+    table.add_column("plan", no_wrap=True)
+    table.add_column("expectation" if verbose else "lines")
+    for row, path, one in _idle(grade) if verbose else ():
+        table.add_row(Text(row), Text(f"{path}:{one.line}", "cyan"), Text(one.text))
+    if not verbose:
+        lines: dict[tuple[str, str], list[str]] = {}
+        for row, path, one in _idle(grade):
+            lines.setdefault((row, path), []).append(str(one.line))
+        for (row, path), numbers in lines.items():
+            table.add_row(Text(row), Text(path, "cyan"), Text(", ".join(numbers)))
+    return table
+
+
+def _idle(grade: Grade) -> Iterator[tuple[str, str, ExpectationGrade]]:
+    """The row, the plan's file and the expectation, each expectation once."""
     told = set()
     for plan in grade.plans:
         if plan.verdict != "good" or plan.row == "":
@@ -56,8 +87,7 @@ def idle_table(grade: Grade) -> Table:
         for one in plan.idle:
             if (path, one.line, one.end) not in told:
                 told.add((path, one.line, one.end))
-                table.add_row(Text(plan.row), Text(f"{path}:{one.line}", "cyan"), Text(one.text))
-    return table
+                yield plan.row, path, one
 
 
 def trouble_table(grade: Grade) -> Table:

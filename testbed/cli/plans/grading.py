@@ -79,6 +79,9 @@ def _cores() -> int:
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Also write JSON."
 )
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Also the texts of expectations that never decided."
+)
 def grade(  # noqa: PLR0917 - click passes each option by name
     plans: tuple[str, ...],
     bench_file: Path,
@@ -89,6 +92,7 @@ def grade(  # noqa: PLR0917 - click passes each option by name
     jobs: int | None,
     limit: float,
     json_file: Path | None,
+    verbose: bool,
 ) -> None:
     """Tell which of PLANS (default: plans) can tell a good device from a bad one.
 
@@ -121,10 +125,14 @@ def grade(  # noqa: PLR0917 - click passes each option by name
         json_file.write_text(to_json(made), encoding="utf-8")
     if request.whole and not own:
         keep(made)
-    _show(made)
+    _show(made, verbose=verbose)
     if not made.plans:
         sys.exit(Exit.USAGE if made.problems else Exit.NOTHING)
     sys.exit(Exit.OK if made.passed else Exit.FAILED)
+
+
+IN_A_FILE = 160
+"""Columns of a table that goes into a file, or to another program."""
 
 
 def _graded(request: Request) -> Grade:
@@ -136,9 +144,12 @@ def _graded(request: Request) -> Grade:
         )
 
 
-def _show(made: Grade) -> None:
+def _show(made: Grade, *, verbose: bool) -> None:
     console = Console(highlight=False)
-    for table in (defect_table(made), idle_table(made), trouble_table(made)):
+    if not console.is_terminal:
+        console.width = IN_A_FILE
+    tables = defect_table(made), idle_table(made, verbose=verbose), trouble_table(made)
+    for table in tables:
         if table.row_count:
             console.print(table)
     for problem in made.problems:
