@@ -40,7 +40,9 @@ class _Large(Lcp):
     __slots__ = ()
 
     def requested(self) -> tuple[PppOption, ...]:
-        wanted = (option for option in super().requested() if option.kind != LcpOption.MRU)
+        wanted = tuple(each for each in super().requested() if each.kind != LcpOption.MRU)
+        if LcpOption.MRU in self.refused:  # left out, 1500 is meant all the same (RFC 1661 6.1)
+            return wanted
         return (PppOption.number(LcpOption.MRU, 1500, 2), *wanted)
 
     def better(self, option: PppOption) -> PppOption | None:
