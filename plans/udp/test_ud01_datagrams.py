@@ -44,6 +44,7 @@ from testbed import (
 
 POINT = "peer--dut"
 PORT, SOURCE = 5301, 5311
+APART = 10
 SIZES = (0, 1, 2, 7, 511, 1024, 1472, 1473, 4000, 65507)
 SOON = seconds(3)
 UDP = 17
@@ -108,10 +109,13 @@ def test_datagrams_are_whole_checked_and_single(bench: Bench) -> None:
 
 
 def expect_boundaries(seen: Capture, peer: StackHost) -> None:
-    """Each datagram comes back as it went: one for one, whatever its size."""
-    sent = [bytes([number]) * size for number, size in enumerate(SIZES)]
-    for payload in sent:
-        socket = peer.udp(SOURCE)
+    """Each datagram comes back as it went: one for one, whatever its size.
+
+    Each to a port of its own, where a copy of one is not taken for the answer to the next.
+    """
+    sent = {SOURCE + APART + at: bytes([at]) * size for at, size in enumerate(SIZES)}
+    for port, payload in sent.items():
+        socket = peer.udp(port)
         socket.send(payload, "dut", PORT)
         try:
             came = socket.receive(within=SOON).payload
@@ -125,11 +129,11 @@ def expect_boundaries(seen: Capture, peer: StackHost) -> None:
             )
         socket.close()
     seen.settle()
-    for payload in sent:
+    for port, payload in sent.items():
         if len(payload) > 1472:
             continue
         whole = match.ipv4(length=28 + len(payload)) & match.udp(
-            src_port=PORT, dst_port=SOURCE, payload=payload
+            src_port=PORT, dst_port=port, payload=payload
         )
         found = seen.at(POINT).all(whole)
         if len(found) != 1:
