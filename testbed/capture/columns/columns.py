@@ -1,0 +1,73 @@
+"""A capture as columns: one array for each thing that is known of every packet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from testbed.capture.columns.arrays import Bytes, Ints
+from testbed.errors import WireError
+
+__all__ = ["Columns", "Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An interface that packets were captured on, as the file describes it.
+
+    ``section`` counts the sections of a pcapng file, and files that were joined. ``tick`` is the
+    resolution of its time stamps in nanoseconds, ``snap`` the snap length (0: none).
+    """
+
+    section: int
+    linktype: int
+    snap: int = 0
+    name: str = ""
+    tick: float = 1000.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """The packets of a capture, in file order; row ``n`` is Wireshark's frame ``n + 1``.
+
+    ``time`` is in nanoseconds since 1970, ``captured`` the bytes that the file has of a packet,
+    ``length`` those it had on the wire, ``offset`` where they begin in ``data``, ``source`` the
+    index of its interface in ``sources``. ``truncated`` is where a file ends within a record.
+    ``fault`` is what was found wrong in a file that was read leniently: rows before it stand.
+    """
+
+    data: Bytes
+    time: Ints
+    captured: Ints
+    length: Ints
+    offset: Ints
+    source: Ints
+    sources: tuple[Source, ...] = ()
+    truncated: int | None = None
+    fault: WireError | None = field(default=None)
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def rows(self, begin: int, end: int) -> Columns:
+        """Only the packets of some rows in a row; ``data`` is the same."""
+        part = slice(begin, end)
+        return replace(
+            self,
+            time=self.time[part],
+            captured=self.captured[part],
+            length=self.length[part],
+            offset=self.offset[part],
+            source=self.source[part],
+        )
+
+    def packet(self, row: int) -> bytes:
+        """The captured bytes of one packet."""
+        start = int(self.offset[row])
+        return self.data[start : start + int(self.captured[row])].tobytes()
+
+    def linktype(self) -> Ints:
+        """The link type of every packet."""
+        kinds = np.array([source.linktype for source in self.sources], np.int64)
+        return kinds[self.source] if len(kinds) else np.empty(0, np.int64)
