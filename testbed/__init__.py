@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from testbed.bench.drill import drill
     from testbed.bench.ppp_peer import PppPeer
     from testbed.bench.receiver import Receiver
+    from testbed.bench.streams import Stream
     from testbed.bench.topology import Kind, Topology
     from testbed.bench.transfers import Transfer
     from testbed.bench.translation import Talk, Translator
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         Reorder,
         Stage,
     )
+    from testbed.link.streams import SENT_AT, SEQUENCE, Frames, Increment, Listed, Random
     from testbed.stack import defects
     from testbed.stack.advertise import AdvertiseConfig
     from testbed.stack.config import OverlapPolicy, StackConfig
@@ -155,6 +157,7 @@ _HOMES = {
     "FdbEntry": "testbed.devices.values",
     "Flow": "testbed.devices.values",
     "Fragments": "testbed.link.impair",
+    "Frames": "testbed.link.streams",
     "GilbertElliott": "testbed.link.impair",
     "Hearing": "testbed.devices.hearing",
     "Hold": "testbed.link.impair",
@@ -164,9 +167,11 @@ _HOMES = {
     "IPv4Packet": "testbed.wire",
     "IcmpUnknown": "testbed.wire",
     "IgmpMessage": "testbed.wire",
+    "Increment": "testbed.link.streams",
     "Instant": "testbed.timing",
     "Keepalive": "testbed.devices.values",
     "Kind": "testbed.bench.topology",
+    "Listed": "testbed.link.streams",
     "MSS": "testbed.wire",
     "MacAddr": "testbed.wire",
     "Matcher": "testbed.capture",
@@ -184,6 +189,7 @@ _HOMES = {
     "PppoeHost": "testbed.stack.services.pppoe_host",
     "PppoeServer": "testbed.stack.services.pppoe_host",
     "PppoeService": "testbed.devices.middle",
+    "Random": "testbed.link.streams",
     "RateLimit": "testbed.link.impair",
     "Receiver": "testbed.bench.receiver",
     "Redirect": "testbed.wire",
@@ -191,6 +197,8 @@ _HOMES = {
     "Resolution": "testbed.stack.services.dns_resolver",
     "RouterAdvertisement": "testbed.wire",
     "RouterSolicitation": "testbed.wire",
+    "SENT_AT": "testbed.link.streams",
+    "SEQUENCE": "testbed.link.streams",
     "Sack": "testbed.wire",
     "SackPermitted": "testbed.wire",
     "SocketOptions": "testbed.stack.tcp.options",
@@ -200,6 +208,7 @@ _HOMES = {
     "StackListener": "testbed.hosts.stack_sockets",
     "Stage": "testbed.link.impair",
     "State": "testbed.stack.tcp.states",
+    "Stream": "testbed.bench.streams",
     "Talk": "testbed.bench.translation",
     "TcpFlags": "testbed.wire",
     "TcpSegment": "testbed.wire",
@@ -247,6 +256,8 @@ _HOMES = {
 
 __all__ = [
     "MSS",
+    "SENT_AT",
+    "SEQUENCE",
     "AdvertiseConfig",
     "ArpPacket",
     "Attempt",
@@ -281,6 +292,7 @@ __all__ = [
     "FdbEntry",
     "Flow",
     "Fragments",
+    "Frames",
     "GilbertElliott",
     "Hearing",
     "Hold",
@@ -290,9 +302,11 @@ __all__ = [
     "IPv4Packet",
     "IcmpUnknown",
     "IgmpMessage",
+    "Increment",
     "Instant",
     "Keepalive",
     "Kind",
+    "Listed",
     "MacAddr",
     "Matcher",
     "Modify",
@@ -309,6 +323,7 @@ __all__ = [
     "PppoeHost",
     "PppoeServer",
     "PppoeService",
+    "Random",
     "RateLimit",
     "Receiver",
     "Redirect",
@@ -325,6 +340,7 @@ __all__ = [
     "StackListener",
     "Stage",
     "State",
+    "Stream",
     "Talk",
     "TcpFlags",
     "TcpSegment",

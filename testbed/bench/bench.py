@@ -168,7 +168,9 @@ class Bench(PlanHosts):
         return Sabotage(role, driver, self._session.journal)
 
     def finish(self) -> None:
-        """Stop recording, end the Python stacks, and take every stage out of the boxes."""
+        """Stop recording, end streams and Python stacks, and take every stage out of the boxes."""
+        for nic in self._nics.values():
+            nic.end_streams()
         self._tell_losses()
         self.end_hosts()
         for box in self._boxes.values():

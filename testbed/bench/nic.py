@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from testbed.bench import streams
+from testbed.bench.streams import Stream
 from testbed.errors import PlanError, Unsupported
 from testbed.hosts import Loop, Tap
 from testbed.link.port import FlawedSender
+from testbed.link.streams import Blend, Job, Pace, Values
 from testbed.timing import Duration, Instant
 from testbed.wire import EtherType, EthFrame, MacAddr, dissect, summary, to_bytes
 
@@ -33,8 +37,10 @@ class BenchNic:
         self._loop = loop
         self._management = management
         self._gap = Duration(1_000_000_000 // max_rate) if max_rate else Duration(0)
+        self._max_rate = max_rate
         self._next = Instant(0)
         self._on_inject = on_inject
+        self._streams: list[Stream] = []
 
     @property
     def mac(self) -> MacAddr:
@@ -73,6 +79,58 @@ class BenchNic:
     def sends_flawed(self) -> bool:
         """Whether the NIC can send runts and wrong check sequences."""
         return isinstance(self.tap.port, FlawedSender)
+
+    def stream(
+        self,
+        *what: Any,
+        vary: Mapping[str, Values] | None = None,
+        pps: float | None = None,
+        bits_per_second: float | None = None,
+        line_share: float | None = None,
+        burst: int = 1,
+        count: int | None = None,
+        duration: Duration | None = None,
+        captured: bool = False,
+    ) -> Stream:
+        """Frames that the NIC sends by itself, at a rate; not started yet.
+
+        ``what`` are frames as inject() takes them, sent in turn with the fields of ``vary`` new in
+        each, or ``Frames(...)``, which are mixed by their shares. At most one rate is given:
+        ``pps``, ``bits_per_second`` of whole frames with their FCS, or ``line_share`` from 0 to 1;
+        with none it is as fast as the NIC and this machine can. ``burst`` frames leave together.
+        It ends after ``count`` frames, after ``duration``, or with stop().
+
+        The frames go the fastest way that there is, on which captures of this very NIC may miss
+        them; with ``captured`` they do not. Management addresses and ``limits.max_rate`` hold as
+        for inject().
+        """
+        blend = Blend(streams.as_flows(self.role, what, vary))
+        streams.refuse_management(self.role, blend, self._management)
+
+        def pace_of(**rate: float | None) -> Pace:
+            line_rate = streams.line_rate(self.tap)
+            pace = Pace.of(blend.mean_length, **rate, line_rate=line_rate, burst=burst)
+            if self._max_rate and (pace.pps is None or pace.pps > self._max_rate):
+                return Pace(self._max_rate, burst)
+            return pace
+
+        pace = pace_of(pps=pps, bits_per_second=bits_per_second, line_share=line_share)
+        stream = streams.Stream(
+            self.role,
+            blend,
+            Job(blend, pace, count, duration),
+            loop=self._loop,
+            pace_of=pace_of,
+            opener=partial(streams.open_sender, self.tap, self._loop, captured=captured),
+            on_change=self._on_inject,
+        )
+        self._streams.append(stream)
+        return stream
+
+    def end_streams(self) -> None:
+        """Stop every stream that still runs, as the plan ends."""
+        for stream in self._streams:
+            stream.abandon()
 
     def _inject(
         self, frames: tuple[Any, ...], send: Callable[[bytes], None], *, pad: bool = True

@@ -10,6 +10,7 @@ import socket
 import struct
 
 from testbed.errors import LinkError
+from testbed.link.ethtool import Ethtool
 from testbed.link.nic import LinkWatch, read_nic
 from testbed.link.ring import SOL_PACKET, ReceiveRing
 from testbed.link.size import HEADER, room
@@ -79,6 +80,13 @@ class AfPacketPort:
     def mtu(self) -> int:
         """The NIC's MTU, in bytes."""
         return self._mtu
+
+    @property
+    def line_rate(self) -> int | None:
+        """The link's speed in bit/s; None where the driver does not know."""
+        with Ethtool(self.interface) as ethtool:
+            speed = ethtool.mode().speed
+        return None if speed is None else speed * 1_000_000
 
     @property
     def unfinished(self) -> int:

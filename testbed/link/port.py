@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from testbed.wire.addresses import MacAddr
 from testbed.wire.frame import Frame
 
-__all__ = ["FlawedSender", "Port", "PushingPort"]
+__all__ = ["FlawedSender", "KernelPort", "Port", "PushingPort", "RatedPort"]
 
 
 class Port(Protocol):
@@ -66,6 +66,24 @@ class PushingPort(Protocol):
     """A port without a descriptor, which calls when a frame arrives or leaves."""
 
     on_frame: Callable[[], None] | None
+
+
+@runtime_checkable
+class RatedPort(Protocol):
+    """A port that knows how fast its line is."""
+
+    @property
+    def line_rate(self) -> int | None:
+        """In bit/s; None where nobody can tell."""
+
+
+@runtime_checkable
+class KernelPort(Protocol):
+    """A port on an interface of this machine, where faster ways to send may be found."""
+
+    @property
+    def interface(self) -> str:
+        """The interface's name, in the network namespace of the thread that opened the port."""
 
 
 @runtime_checkable

@@ -159,6 +159,11 @@ class Lane:
             return
         network.schedule(Instant(end + self._delay), self, frame)
 
+    @property
+    def rate(self) -> int:
+        """How fast it is, in bit/s."""
+        return round(8 * _NS_PER_SECOND / self._ns_per_byte)
+
     def time_on_wire(self, size: int) -> int:
         """Nanoseconds that a frame of ``size`` bytes, preamble, FCS and gap take."""
         return int((size + OVERHEAD) * self._ns_per_byte)

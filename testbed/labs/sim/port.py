@@ -63,6 +63,11 @@ class SimPort:
         """The largest payload of an untagged frame, in bytes, that the bench file allows."""
         return self._mtu
 
+    @property
+    def line_rate(self) -> int:
+        """The cable's rate, in bit/s."""
+        return self.node.lanes[WIRE].rate
+
     def fileno(self) -> int:
         """There is no descriptor: -1."""
         return -1

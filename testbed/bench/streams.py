@@ -1,0 +1,221 @@
+"""Streams as plans see them: started, watched, slowed down, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from types import TracebackType
+from typing import Any, Self
+
+from testbed.errors import LinkError, PlanError
+from testbed.hosts import Loop, Tap
+from testbed.hosts.loop_sender import LoopSender
+from testbed.link.port import KernelPort, RatedPort
+from testbed.link.streams import Blend, Frames, Job, Listed, Pace, Sender
+from testbed.link.streams.places import lay_out
+from testbed.link.streams.values import as_number
+from testbed.timing import Duration, milliseconds, seconds
+
+__all__ = ["Stream", "as_flows", "line_rate", "open_sender", "refuse_management"]
+
+LOOK_EVERY = milliseconds(5)
+PATIENCE = seconds(10)
+"""How much longer than it should a stream may take before it is given up."""
+
+SLOWEST = 50_000
+"""Frames a second that any sender reaches, where none is asked for."""
+
+Opener = Callable[[Job], tuple[Sender, str]]
+
+
+class Stream:
+    """Frames that a NIC sends by itself, while the plan goes on; made by ``nic.stream(...)``.
+
+    As a context manager it runs within the ``with`` block::
+
+        with nic.stream(frame, vary={"eth.src": Increment(count=100)}, pps=10_000) as stream:
+            ...
+        assert other.received == stream.sent
+
+    ``sent`` counts to the frame what the NIC has sent, as the kernel's own counter of the interface
+    does; frames that the interface dropped are not in it once the stream is stopped.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        blend: Blend,
+        job: Job,
+        *,
+        loop: Loop,
+        pace_of: Callable[..., Pace],
+        opener: Opener,
+        on_change: Callable[[], None],
+    ) -> None:
+        self.role = role
+        self.blend = blend
+        self.job = job
+        self.pace = job.pace
+        """How fast it goes, or is to go."""
+        self.engine = ""
+        """What sends it; known once it was started."""
+        self.why = ""
+        """Why it is this engine and not a faster one."""
+        self._loop = loop
+        self._pace_of = pace_of
+        self._open = opener
+        self._on_change = on_change
+        self._sender: Sender | None = None
+        self._running = False
+
+    @property
+    def sent(self) -> int:
+        """Frames sent so far, since the last start."""
+        return self._sender.sent if self._sender else 0
+
+    @property
+    def sent_by_flow(self) -> dict[str, int]:
+        """Frames sent so far of each flow, by its name; ``flow 1`` and so on have none."""
+        return dict(zip(self.blend.names, self.blend.split(self.sent), strict=True))
+
+    @property
+    def running(self) -> bool:
+        """Whether it is sending, and not all is sent."""
+        return self._running and self._sender is not None and not self._sender.done
+
+    def start(self) -> Self:
+        """Begin with the first frame; PlanError when it runs already."""
+        if self._running:
+            raise PlanError(f"{self.role}: the stream runs already")
+        job = Job(self.blend, self.pace, self.job.count, self.job.duration)
+        sender, self.why = self._open(job)
+        self.engine = str(getattr(sender, "name", ""))
+        self._sender = sender
+        self._on_change()
+        self._running = True
+        sender.start()
+        return self
+
+    def set_rate(
+        self,
+        *,
+        pps: float | None = None,
+        bits_per_second: float | None = None,
+        line_share: float | None = None,
+    ) -> None:
+        """Go on at another rate, from now on; without one, as fast as can be."""
+        pace = self._pace_of(pps=pps, bits_per_second=bits_per_second, line_share=line_share)
+        if self._sender is not None and self._running:
+            self._sender.set_pace(pace)
+        self.pace = pace
+
+    def wait(self, within: Duration | None = None) -> int:
+        """Turn the loop until all is sent; how many that were.
+
+        PlanError for a stream without a count or duration. LinkError when it is not over in time:
+        by default, ten seconds after it should be.
+        """
+        if self._sender is None or not self._running:
+            return self.sent
+        deadline = self._loop.now() + (self._should_take() if within is None else within)
+        while self.running:
+            left = deadline - self._loop.now()
+            if left <= 0:
+                sent = self.sent
+                self.stop()
+                raise LinkError(f"{self.role}: the stream has sent only {sent} frames in its time")
+            self._loop.run_until(lambda: not self.running, Duration(min(LOOK_EVERY, left)))
+        self.stop()
+        return self.sent
+
+    def stop(self) -> int:
+        """Send no more; how many frames were sent. LinkError when the NIC could not send."""
+        if self._sender is not None and self._running:
+            self._running = False
+            try:
+                self._loop.call(self._sender.stop)
+            finally:
+                self._on_change()
+        return self.sent
+
+    def abandon(self) -> None:
+        """Stop at the end of a plan that does not care any more."""
+        with contextlib.suppress(LinkError):
+            self.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.abandon()
+        else:
+            self.stop()
+
+    def _should_take(self) -> Duration:
+        if self.job.duration is not None:
+            return Duration(self.job.duration + PATIENCE)
+        if self.job.count is None:
+            raise PlanError(f"{self.role}: the stream has no end: give it a count or a duration")
+        rate = SLOWEST if self.pace.pps is None else min(self.pace.pps, SLOWEST)
+        return Duration(seconds(self.job.count / rate) + PATIENCE)
+
+
+def as_flows(role: str, what: Sequence[Any], vary: Any) -> list[Frames]:
+    """What a plan gave as flows: flows, or frames that make one."""
+    flows = [each for each in what if isinstance(each, Frames)]
+    if flows and len(flows) < len(what):
+        raise PlanError(f"{role}: a stream is of frames or of Frames(...), not of both")
+    if flows and vary:
+        raise PlanError(f"{role}: say in each Frames(...) what varies in it")
+    return flows or [Frames(*what, vary=vary)]
+
+
+def line_rate(tap: Tap) -> int | None:
+    """The rate of a NIC's line in bit/s; None where it does not tell."""
+    return tap.port.line_rate if isinstance(tap.port, RatedPort) else None
+
+
+def open_sender(tap: Tap, loop: Loop, job: Job, *, captured: bool) -> tuple[Sender, str]:
+    """The fastest sender for a port, and why it is this one."""
+    if not isinstance(tap.port, KernelPort):
+        return LoopSender(job, tap, loop, line_rate(tap)), "it keeps the lab's own time"
+    # numpy, and what only Linux has, are loaded where they are needed.
+    from testbed.link.streams.choosing import choose  # noqa: PLC0415
+
+    choice = choose(job, tap.port.interface, captured=captured)
+    return choice.sender, choice.why
+
+
+def refuse_management(role: str, blend: Blend, networks: Iterable[IPv4Network]) -> None:
+    """PlanError when a frame of the stream can be for an address that is kept for management."""
+    for network in networks:
+        for flow in blend.flows:
+            for template in flow.templates:
+                fields = lay_out(template).fields
+                for name in ("ipv4.dst", "arp.target_ip"):
+                    if name in fields and any(
+                        low <= int(network.broadcast_address) and int(network[0]) <= high
+                        for low, high in _spans(flow, template, fields[name])
+                    ):
+                        raise PlanError(
+                            f"{role}: no stream, its {name} can be in the bench's management "
+                            f"network {network} (limits.management)"
+                        )
+
+
+def _spans(flow: Any, template: bytes, place: Any) -> list[tuple[int, int]]:
+    """What the address at ``place`` can be, from and to."""
+    everything = (0, int(IPv4Address("255.255.255.255")))
+    for each in flow.fields:
+        if each.place == place:
+            if isinstance(each.values, Listed):
+                return [(number, number) for number in map(as_number, each.values.values)]
+            return [each.values.bounds(32)]
+        if each.place.offset < place.end and place.offset < each.place.end:
+            return [everything]
+    address = place.read(template)
+    return [(address, address)]
