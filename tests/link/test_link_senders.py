@@ -41,6 +41,7 @@ from testbed.link.streams import (
 from testbed.link.streams.choosing import choose, prospects
 from testbed.link.streams.job import UNLIMITED, Outlet
 from testbed.link.streams.packets import PacketSender
+from testbed.link.streams.segments import SegmentSender
 from testbed.link.streams.tables import Tables
 from testbed.link.streams.transmitter import END, LIMIT, SENT, STATE_SIZE, transmitter
 from testbed.link.streams.xdp import XdpSender
@@ -284,7 +285,67 @@ def test_the_fastest_that_works_is_chosen_and_the_reason_given(veth: tuple[str, 
             assert isinstance(best.sender, XdpSender)
             best.sender.stop()
     names = [name for name, _, _ in prospects()]
-    assert names == ["XDP live frames", "sendmmsg"]
+    assert names == ["XDP live frames", "UDP GSO", "sendmmsg"]
+
+
+def switch_off_offloads(interface: str) -> None:
+    offloads = ("tx-udp-segmentation", "off", "tx-checksum-ip-generic", "off")
+    subprocess.run(["ethtool", "-K", interface, *offloads], check=True, capture_output=True)
+
+
+COUNTED = {"ipv4.ident": Increment(), "payload[0:8]": SEQUENCE}
+
+
+@pytest.mark.parametrize("size", [18, 19, 100, 1472])
+@pytest.mark.parametrize("vlan", [False, True])
+def test_datagrams_are_cut_into_the_frames_that_are_defined(size: int, vlan: bool, veth) -> None:
+    switch_off_offloads(veth[0])
+    head = Ether(dst=B, src=A) / Dot1Q(vlan=5) if vlan else Ether(dst=B, src=A)
+    frame = head / IP(src="198.18.0.1", dst="198.18.0.2", id=65_500) / UDP() / Raw(b"x" * size)
+    blend = Blend([Frames(frame, vary=COUNTED)])
+    before = sent_by_kernel(veth[0])
+    sender = SegmentSender(Job(blend, Pace(20_000, burst=100), count=1001), Outlet.find(veth[0]))
+    with wire(veth[1]) as take:
+        sender.start()
+        frames = take(1001)
+    finish(sender)
+    untagged = [untag(blend.frame(n, 0)) if vlan else blend.frame(n, 0) for n in range(1001)]
+    assert frames == untagged  # the kernel keeps the tag of what it heard beside the frame
+    assert sender.sent == sent_by_kernel(veth[0]) - before == 1001
+
+
+def untag(frame: bytes) -> bytes:
+    return frame[:12] + frame[16:]
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"),
+    [
+        (Frames(PLAIN), "no UDP"),
+        (Frames(PLAIN, PLAIN), "more than their payload"),
+        (Frames(UDP_FRAME), "identification does not count up"),
+        (Frames(UDP_FRAME, vary={"ipv4.ident": Increment(step=2)}), "does not count up"),
+        (Frames(UDP_FRAME, vary={**COUNTED, "udp.src_port": SEQUENCE}), "header fields vary"),
+        (Frames(Ether() / IP() / UDP() / Raw(b"short"), vary={"ipv4.ident": Increment()}),
+         "something follows the datagram"),
+    ],
+)  # fmt: skip
+def test_what_no_datagram_can_be_cut_into_is_told(frames, reason, veth) -> None:
+    switch_off_offloads(veth[0])
+    with pytest.raises(Unsupported, match=reason):
+        SegmentSender(Job(Blend([frames])), Outlet.find(veth[0]))
+
+
+def test_a_driver_that_would_hand_datagrams_on_uncut_gets_none(veth: tuple[str, str]) -> None:
+    job = Job(Blend([Frames(UDP_FRAME, vary=COUNTED)]), count=1)
+    choice = choose(job, veth[0])
+    assert type(choice.sender) is PacketSender
+    assert "tx-udp-segmentation is on" in choice.why
+    choice.sender.stop()
+    switch_off_offloads(veth[0])
+    better = choose(job, veth[0])
+    assert isinstance(better.sender, SegmentSender)
+    better.sender.stop()
 
 
 @needs_live

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from testbed.errors import Unsupported
 from testbed.link.ebpf import can_run_live
 from testbed.link.streams.job import Job, Outlet
-from testbed.link.streams.packets import PacketSender
+from testbed.link.streams.packets import PacketSender, can_send
+from testbed.link.streams.segments import SegmentSender, can_segment
 from testbed.link.streams.xdp import XdpSender
 
 __all__ = ["Choice", "choose", "prospects"]
@@ -17,7 +18,7 @@ __all__ = ["Choice", "choose", "prospects"]
 class Choice:
     """The sender of a job, and the reason why it is this one."""
 
-    sender: XdpSender | PacketSender
+    sender: XdpSender | SegmentSender | PacketSender
     why: str
 
 
@@ -35,11 +36,19 @@ def choose(job: Job, interface: str, *, captured: bool = False) -> Choice:
     try:
         return Choice(XdpSender(job, outlet), "the fastest, and it works here")
     except Unsupported as reason:
-        return Choice(PacketSender(job, outlet), f"not {XdpSender.name}: {reason}")
+        why = f"not {XdpSender.name}: {reason}"
+    try:
+        return Choice(SegmentSender(job, outlet), why)
+    except Unsupported as reason:
+        why += f"; not {SegmentSender.name}: {reason}"
+    return Choice(PacketSender(job, outlet), why)
 
 
 def prospects() -> list[tuple[str, bool, str]]:
-    """What senders this machine has: name, whether it works, and how or why not."""
+    """What senders this machine has, best first: name, whether it works, how or why not."""
     live = can_run_live()
-    how = "works everywhere"
-    return [(XdpSender.name, live.works, live.why), (PacketSender.name, True, how)]
+    return [
+        (XdpSender.name, live.works, live.why),
+        (SegmentSender.name, *can_segment()),
+        (PacketSender.name, *can_send()),
+    ]

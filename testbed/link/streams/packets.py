@@ -17,7 +17,7 @@ from testbed.link.streams.job import Counted, Job, Outlet
 from testbed.link.streams.pace import TICKS, Pace
 from testbed.link.streams.render import Renderer
 
-__all__ = ["PacketSender"]
+__all__ = ["PacketSender", "can_send"]
 
 BATCH = 256
 """Frames of one call, at most."""
@@ -174,3 +174,12 @@ class PacketSender(Counted):
             time.sleep(0.0001)  # the queue was full and dropped the frame: it goes again
         else:
             raise OSError(number, os.strerror(number))
+
+
+def can_send() -> tuple[bool, str]:
+    """Whether this process may open packet sockets, and how or why not."""
+    try:
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0).close()
+    except OSError as error:
+        return False, f"packet sockets are refused: {os.strerror(error.errno or errno.EPERM)}"
+    return True, "for every frame on every interface"

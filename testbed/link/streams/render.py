@@ -20,7 +20,7 @@ from testbed.link.streams.values import (
     as_number,
 )
 
-__all__ = ["Renderer"]
+__all__ = ["Renderer", "Rows"]
 
 Words: TypeAlias = npt.NDArray[np.uint64]
 Rows: TypeAlias = npt.NDArray[np.uint8]
