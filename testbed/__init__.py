@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from testbed.bench.drill import drill
     from testbed.bench.ppp_peer import PppPeer
     from testbed.bench.receiver import Receiver
-    from testbed.bench.streams import Stream
+    from testbed.bench.streams import Stream, frames_of
     from testbed.bench.topology import Kind, Topology
     from testbed.bench.transfers import Transfer
     from testbed.bench.translation import Talk, Translator
@@ -239,6 +239,7 @@ _HOMES = {
     "faults": "testbed.bench",
     "format_duration": "testbed.timing",
     "fragment": "testbed.wire",
+    "frames_of": "testbed.bench.streams",
     "match": "testbed.capture",
     "microseconds": "testbed.timing",
     "milliseconds": "testbed.timing",
@@ -371,6 +372,7 @@ __all__ = [
     "faults",
     "format_duration",
     "fragment",
+    "frames_of",
     "match",
     "microseconds",
     "milliseconds",

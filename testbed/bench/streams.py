@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +18,10 @@ from testbed.link.streams.places import lay_out
 from testbed.link.streams.values import as_number
 from testbed.timing import Duration, milliseconds, seconds
 
-__all__ = ["Stream", "as_flows", "line_rate", "open_sender", "refuse_management"]
+__all__ = ["Stream", "as_flows", "frames_of", "line_rate", "open_sender", "refuse_management"]
+
+ETHERNET = 1
+"""LINKTYPE_ETHERNET (https://www.tcpdump.org/linktypes.html)."""
 
 LOOK_EVERY = milliseconds(5)
 PATIENCE = seconds(10)
@@ -171,7 +175,29 @@ def as_flows(role: str, what: Sequence[Any], vary: Any) -> list[Frames]:
         raise PlanError(f"{role}: a stream is of frames or of Frames(...), not of both")
     if flows and vary:
         raise PlanError(f"{role}: say in each Frames(...) what varies in it")
-    return flows or [Frames(*what, vary=vary)]
+    if flows:
+        return flows
+    frames: list[Any] = []
+    for each in what:
+        frames.extend(frames_of(each) if isinstance(each, Path) else (each,))
+    return [Frames(*frames, vary=vary)]
+
+
+def frames_of(capture: Path) -> tuple[bytes, ...]:
+    """The Ethernet frames of a pcap or pcapng file, in its order.
+
+    PlanError where it has none, or others besides, or was made with a snap length that cut them;
+    WireError where it is no capture.
+    """
+    # numpy is loaded where it is needed.
+    from testbed.capture.columns import read_columns  # noqa: PLC0415
+
+    columns = read_columns(capture.read_bytes())
+    if not len(columns) or (columns.linktype() != ETHERNET).any():
+        raise PlanError(f"{capture} cannot be sent: it is not of Ethernet frames alone")
+    if (columns.captured < columns.length).any():
+        raise PlanError(f"{capture} cannot be sent: some of its frames were cut by a snap length")
+    return tuple(columns.packet(row) for row in range(len(columns)))
 
 
 def line_rate(tap: Tap) -> int | None:

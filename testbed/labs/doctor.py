@@ -14,6 +14,7 @@ from pathlib import Path
 
 from testbed.labs.requirements import SYSTEM_PATH, install_command, packages
 from testbed.labs.rootless import is_root
+from testbed.link.streams.choosing import prospects
 
 __all__ = ["Check", "LabState", "Report", "examine"]
 
@@ -26,7 +27,7 @@ class Check:
     """One thing that a lab needs or can use."""
 
     group: str
-    """``rights``, ``kernel``, ``commands`` or ``python``."""
+    """``rights``, ``kernel``, ``senders``, ``commands`` or ``python``."""
     name: str
     ok: bool
     found: str
@@ -91,7 +92,7 @@ _FEATURES = (
 def examine() -> Report:
     """Look at everything. Features of the kernel are tried in throw-away namespaces."""
     rights, said = _rights()
-    checks = (rights, _raw_access(), *_kernel(said), *_commands(), *_python())
+    checks = (rights, _raw_access(), *_kernel(said), *_senders(), *_commands(), *_python())
     simulated = LabState("sim", True, "anywhere: it touches nothing of this machine")
     return Report(checks, (simulated, _lab("virtual", checks), _lab("hardware", checks)))
 
@@ -169,6 +170,14 @@ def _kernel(said: str | None) -> list[Check]:
             )
         )
     return checks
+
+
+def _senders() -> list[Check]:
+    """How streams can be sent here, the fastest first; each falls through to the next."""
+    return [
+        Check("senders", f"streams by {name}", works, why, "", ())
+        for name, works, why in prospects()
+    ]
 
 
 def _commands() -> list[Check]:
