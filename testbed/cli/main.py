@@ -8,6 +8,7 @@ from types import FrameType
 
 import click
 
+from testbed.cli.analyse import analyse
 from testbed.cli.bench import bench
 from testbed.cli.console import console
 from testbed.cli.doctor import doctor
@@ -67,5 +68,5 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-for command in (run, drill, plans, inventory, bench, lab, console, doctor, stack):
+for command in (run, drill, plans, inventory, bench, lab, console, doctor, stack, analyse):
     main.add_command(command)

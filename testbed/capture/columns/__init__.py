@@ -16,6 +16,7 @@ from __future__ import annotations
 from testbed.capture.columns.addresses import Addresses
 from testbed.capture.columns.columns import Columns, Source
 from testbed.capture.columns.flows import Datagram, Flows, datagrams, group, group_flows
+from testbed.capture.columns.frames import columns_of
 from testbed.capture.columns.headers import Headers, read_headers
 from testbed.capture.columns.reading import LIMIT, read_columns
 
@@ -27,6 +28,7 @@ __all__ = [
     "Flows",
     "Headers",
     "Source",
+    "columns_of",
     "datagrams",
     "group",
     "group_flows",

@@ -1,0 +1,62 @@
+"""The whole analysis of a capture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from testbed.capture.columns import Columns, Headers
+from testbed.capture.columns.arrays import Ints
+from testbed.capture.tcp import fast
+from testbed.capture.tcp.connection import Connection
+from testbed.capture.tcp.flags import Flag
+from testbed.capture.tcp.options import Options, read_options
+from testbed.capture.tcp.segments import Segments, read_segments
+from testbed.capture.tcp.tracks import Tracks, follow
+
+__all__ = ["Analysis", "analyse"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Analysis:
+    """Every segment of a capture with its flags, and the connections that they are of.
+
+    A ``Connection`` is made when it is asked for: a capture may have a million of them.
+    """
+
+    segments: Segments
+    options: Options
+    tracks: Tracks
+    flags: Ints
+
+    def __len__(self) -> int:
+        return len(self.segments.starts) - 1
+
+    def __getitem__(self, number: int) -> Connection:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        return Connection(number, self.segments, self.options, self.tracks, self.flags)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return (self[number] for number in range(len(self)))
+
+    def largest(self, count: int) -> list[Connection]:
+        """The connections with the most segments, at most ``count``, in the order they began."""
+        sizes = np.diff(self.segments.starts)
+        chosen = np.argsort(-sizes, kind="stable")[:count]
+        return [self[int(number)] for number in np.sort(chosen)]
+
+    def frames(self, flag: Flag) -> tuple[int, ...]:
+        """The numbers of the frames that have a flag, from 1, as Wireshark counts."""
+        rows = self.segments.row[self.flags & int(flag) != 0]
+        return tuple((np.sort(rows) + 1).tolist())
+
+
+def analyse(columns: Columns, headers: Headers | None = None) -> Analysis:
+    """Analyse every TCP connection of a capture."""
+    segments = read_segments(columns, headers)
+    options = read_options(segments)
+    tracks = follow(segments, options)
+    return Analysis(segments, options, tracks, fast.judge(segments, options, tracks))

@@ -1,0 +1,112 @@
+"""TCP options of many segments at once, as far as the analysis needs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from testbed.capture.columns.arrays import Bools, Ints
+from testbed.capture.tcp.flags import SYN
+from testbed.capture.tcp.segments import Segments
+
+__all__ = ["Options", "Sacks", "read_options"]
+
+_NOP_NOP_TIMESTAMPS = 0x0101080A
+"""RFC 7323, appendix A: how the options of nearly every segment begin, and end after 12 bytes."""
+
+_MSS, _SCALE, _SACK_PERMITTED, _SACK = 2, 3, 4, 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sacks:
+    """SACK blocks, as on the wire: ``segment`` is the index of the segment that has the block."""
+
+    segment: Ints
+    left: Ints
+    right: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Options:
+    """Options by segment. What a segment has not is -1.
+
+    ``maximum`` (MSS) and ``scale`` are of SYNs only.
+    """
+
+    maximum: Ints
+    scale: Ints
+    sack_permitted: Bools
+    sacks: Sacks
+
+
+def read_options(segments: Segments) -> Options:
+    """Go through the options of every segment, all at once, one option at a time."""
+    reader = _Reader(segments)
+    reader.read()
+    return reader.options()
+
+
+class _Reader:
+    def __init__(self, segments: Segments) -> None:
+        count = len(segments)
+        self._segments = segments
+        self._gather = segments.headers.gather
+        self._maximum, self._scale = np.full((2, count), -1, np.int64)
+        self._permitted = np.zeros(count, np.bool_)
+        self._sacks: list[tuple[Ints, Ints, Ints, Ints]] = []
+
+    def read(self) -> None:
+        """Read all options. Every round steps over one option of each segment that has more."""
+        at = self._segments.options
+        left = self._segments.options_length
+        usual = (self._segments.option == _NOP_NOP_TIMESTAMPS) & (left == 12)
+        index = np.flatnonzero((left > 0) & ~usual)
+        place, end = at[index], at[index] + left[index]
+        while len(index):
+            kind = self._gather.u1(place)
+            long = (kind > 1) & (place + 1 < end)
+            size = np.where(kind == 1, 1, 0)
+            size[long] = self._gather.u1(place[long] + 1)
+            on = (size > 0) & ((kind == 1) | (size >= 2)) & (place + size <= end)
+            index, place, end, kind, size = (each[on] for each in (index, place, end, kind, size))
+            self._take(index, place, kind, size)
+            place = place + size
+            more = place < end
+            index, place, end = index[more], place[more], end[more]
+
+    def _take(self, index: Ints, place: Ints, kind: Ints, size: Ints) -> None:
+        gather = self._gather
+        syn = self._segments.flags[index] & SYN != 0
+        these = (kind == _MSS) & (size == 4) & syn
+        self._maximum[index[these]] = gather.u2(place[these] + 2)
+        these = (kind == _SCALE) & (size == 3) & syn
+        self._scale[index[these]] = gather.u1(place[these] + 2)
+        these = (kind == _SACK_PERMITTED) & (size == 2)
+        self._permitted[index[these]] = True
+        these = (kind == _SACK) & (size >= 10)
+        index, place, blocks = index[these], place[these], (size[these] - 2) // 8
+        for block in range(int(blocks.max()) if len(blocks) else 0):
+            has = blocks > block
+            where = place[has] + 2 + 8 * block
+            rank = np.full(len(where), block, np.int64)
+            self._sacks.append((index[has], rank, gather.u4(where), gather.u4(where + 4)))
+
+    def options(self) -> Options:
+        """What was found."""
+        return Options(
+            self._maximum,
+            self._scale,
+            self._permitted,
+            self._collected(),
+        )
+
+    def _collected(self) -> Sacks:
+        if not self._sacks:
+            empty = np.empty(0, np.int64)
+            return Sacks(empty, empty, empty)
+        segment, rank, left, right = (
+            np.concatenate(column) for column in zip(*self._sacks, strict=True)
+        )
+        order = np.lexsort((rank, segment))
+        return Sacks(segment[order], left[order], right[order])

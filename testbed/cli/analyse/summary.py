@@ -1,0 +1,76 @@
+"""A connection in numbers, for JSON and for the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from testbed.capture.tcp import Connection, Offer, Way
+
+__all__ = ["summarise"]
+
+_SHOWN_STALLS = 1000
+
+
+def summarise(connection: Connection) -> dict[str, Any]:
+    """All that is told of a connection, as JSON has it. Times are in seconds."""
+    client, server = connection.offers
+    return {
+        "client": str(connection.client),
+        "server": str(connection.server),
+        "start": connection.start / 1e9,
+        "duration": connection.duration / 1e9,
+        "first_frame": int(connection.frames[0]),
+        "packets": connection.packets,
+        "opening": connection.opening,
+        "closing": connection.closing,
+        "offers": {"client": _offer(client), "server": _offer(server)},
+        "up": _way(connection.up),
+        "down": _way(connection.down),
+        "flags": connection.counts(),
+        "retransmissions": dict(connection.causes()),
+        "stalls": [
+            {
+                "start": stall.start / 1e9,
+                "seconds": stall.span / 1e9,
+                "cause": stall.cause,
+                "reason": stall.reason,
+                "ended_by_frame": int(connection.segments.row[stall.index]) + 1,
+            }
+            for stall in connection.stalls[:_SHOWN_STALLS]
+        ],
+    }
+
+
+def _offer(offer: Offer | None) -> Mapping[str, Any] | None:
+    if offer is None:
+        return None
+    return {
+        "maximum_segment": offer.maximum_segment,
+        "window_scale": offer.window_scale,
+        "sack": offer.sack,
+    }
+
+
+def _way(way: Way) -> dict[str, Any]:
+    times, trips = way.round_trips
+    span = int(way.time[-1] - way.time[0]) if len(way.time) else 0
+    sizes = way.length[way.length > 0]
+    return {
+        "packets": len(way.time),
+        "bytes": way.bytes,
+        "bits_per_second": way.bytes * 8e9 / span if span else None,
+        "largest_segment": int(sizes.max()) if len(sizes) else None,
+        "largest_flight": way.congestion_window(),
+        "sack_holes": way.holes,
+        "round_trip": {
+            "samples": len(times),
+            "least": int(trips.min()) / 1e9,
+            "median": float(np.median(trips)) / 1e9,
+            "most": int(trips.max()) / 1e9,
+        }
+        if len(trips)
+        else None,
+    }

@@ -1,0 +1,59 @@
+"""``testbed analyse``: the table, JSON, and files that are no captures."""
+
+import json
+
+from click.testing import CliRunner
+from tcp_captures import pcap_of, scenes
+
+from testbed.cli.main import main
+
+
+def written(tmp_path, data):
+    file = tmp_path / "capture.pcap"
+    file.write_bytes(data)
+    return str(file)
+
+
+def test_the_table_has_a_row_for_every_connection(tmp_path):
+    file = written(tmp_path, pcap_of(scenes().values()))
+    result = CliRunner().invoke(main, ["analyse", file])
+    assert result.exit_code == 0, result.output
+    assert "10.0.0.1:1001 > 10.0.0.2:80" in result.output
+    assert "1 timeout" in result.output
+    assert f"{len(scenes()) + 1} connections" in result.output
+    fewer = CliRunner().invoke(main, ["analyse", file, "--limit", "2"])
+    assert f"the 2 longest of {len(scenes()) + 1} connections" in fewer.output
+
+
+def test_json_tells_everything(tmp_path):
+    file = written(tmp_path, pcap_of([scenes()["timeout"]]))
+    result = CliRunner().invoke(main, ["analyse", "--json", file])
+    told = json.loads(result.output)
+    assert (told["packets"], told["segments"]) == (6, 6)
+    (connection,) = told["connections"]
+    assert connection["retransmissions"] == {"timeout": 1}
+    assert connection["flags"] == {"retransmission": 1}
+    assert connection["up"]["bytes"] == 100
+    (stall,) = connection["stalls"]
+    assert (stall["cause"], stall["ended_by_frame"]) == ("network", 5)
+
+
+def test_a_capture_cut_short_is_told_of_and_analysed(tmp_path):
+    data = pcap_of([scenes()["clean"]])
+    result = CliRunner().invoke(main, ["analyse", written(tmp_path, data[:-5])])
+    assert result.exit_code == 0
+    assert "ends within a packet" in result.output
+    assert "1 connection" in result.output
+
+
+def test_what_is_no_capture_is_refused_with_the_offset(tmp_path):
+    result = CliRunner().invoke(main, ["analyse", written(tmp_path, b"no capture at all")])
+    assert result.exit_code == 2
+    assert "byte 0: neither a pcap nor a pcapng file begins here" in result.output
+    assert CliRunner().invoke(main, ["analyse", written(tmp_path, b"")]).exit_code == 2
+
+
+def test_a_capture_without_tcp_has_no_connections(tmp_path):
+    result = CliRunner().invoke(main, ["analyse", written(tmp_path, pcap_of([]))])
+    assert result.exit_code == 0
+    assert "0 connections" in result.output
