@@ -57,3 +57,11 @@ def test_a_capture_without_tcp_has_no_connections(tmp_path):
     result = CliRunner().invoke(main, ["analyse", written(tmp_path, pcap_of([]))])
     assert result.exit_code == 0
     assert "0 connections" in result.output
+
+
+def test_a_page_is_written_beside_the_table(tmp_path):
+    file, page = written(tmp_path, pcap_of([scenes()["fast"]])), tmp_path / "out.html"
+    result = CliRunner().invoke(main, ["analyse", file, "--html", str(page)])
+    assert result.exit_code == 0, result.output
+    assert f"written to {page}" in result.output
+    assert "<h1>capture.pcap</h1>" in page.read_text()

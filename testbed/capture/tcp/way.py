@@ -85,8 +85,8 @@ class Way:
     def round_trips(self) -> tuple[Ints, Ints]:
         """When ACKs came that measure the round trip, and how long each took.
 
-        Karn's algorithm (RFC 6298 3): none for what was sent more than once. An ACK counts for the
-        newest segment that it covers.
+        Karn's algorithm (RFC 6298 3): none for what was sent more than once, nor where the ACK may
+        have waited for such a segment. An ACK counts for the newest segment that it covers.
         """
         empty = np.empty(0, np.int64)
         carries = (self.length > 0) | (self.control & (SYN | FIN) != 0)
@@ -99,8 +99,10 @@ class Way:
         acks, times = highest[rises], self.answered[rises]
         place = np.searchsorted(ends, acks)
         exact = (place < len(ends)) & (ends[np.minimum(place, len(ends) - 1)] == acks)
-        repeated = np.unique(self.end[self.again & carries])
-        exact &= ~np.isin(acks, repeated)
+        late = (self.flags & (_AGAIN | int(Flag.OUT_OF_ORDER)) != 0) & carries
+        repeated = np.unique(self.end[late])
+        counted = np.searchsorted(repeated, acks, side="right")
+        exact &= np.diff(counted, prepend=0) == 0
         took = times[exact] - sent[place[exact]]
         return times[exact][took >= 0], took[took >= 0]
 

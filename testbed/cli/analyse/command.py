@@ -24,7 +24,14 @@ __all__ = ["analyse"]
     metavar="N",
     help="Tell of the N connections with the most packets: 40 in the table, all in JSON.",
 )
-def analyse(file: Path, *, as_json: bool, limit: int | None) -> None:
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    metavar="OUT",
+    help="Write a page with time-sequence, round-trip and flight graphs, of 40 connections.",
+)
+def analyse(file: Path, *, as_json: bool, limit: int | None, page: Path | None) -> None:
     """Tell what became of the TCP connections of FILE.
 
     FILE is a pcap or pcapng capture, plain, gzip or zstd. Retransmissions are told apart by their
@@ -45,6 +52,12 @@ def analyse(file: Path, *, as_json: bool, limit: int | None) -> None:
         click.echo(f"warning: {file}: ends within a packet, at {columns.truncated}", err=True)
     analysis = analyse_tcp(columns)
     chosen = analysis.largest(limit or (len(analysis) if as_json else 40))
+    if page is not None:
+        from testbed.report.tcp import render_tcp  # noqa: PLC0415 - as above
+
+        drawn = analysis.largest(limit or 40)
+        page.write_text(render_tcp(file.name, drawn, len(analysis)), "utf-8")
+        click.echo(f"written to {page}", err=True)
     told = [summarise(connection) for connection in chosen]
     if as_json:
         packets = {"packets": len(columns), "segments": len(analysis.segments)}

@@ -1,0 +1,81 @@
+"""The numbers that the graphs of a connection are drawn from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from testbed.capture.columns.arrays import Ints
+from testbed.capture.tcp import Connection, Flag, Way
+
+__all__ = ["KINDS", "POINTS", "graph_of"]
+
+POINTS = 50_000
+"""Segments, and ACKs, of one direction that are drawn at most: the first ones."""
+
+KINDS = (
+    ("new", Flag(0)),
+    ("sent again", Flag.RETRANSMISSION),
+    ("fast", Flag.FAST_RETRANSMISSION),
+    ("spurious", Flag.SPURIOUS_RETRANSMISSION),
+    ("out of order", Flag.OUT_OF_ORDER),
+    ("probe", Flag.ZERO_WINDOW_PROBE | Flag.KEEP_ALIVE),
+)
+"""How segments are coloured: the last kind that fits, by its place."""
+
+
+def graph_of(connection: Connection) -> dict[str, Any]:
+    """One connection for the page's script. Times are microseconds from its first segment."""
+    start = connection.start
+    frames = connection.segments.row + 1
+    return {
+        "name": str(connection),
+        "opening": connection.opening,
+        "closing": connection.closing,
+        "packets": connection.packets,
+        "seconds": connection.duration / 1e9,
+        "counts": connection.counts(),
+        "causes": dict(connection.causes()),
+        "stalls": [
+            [_micro(stall.start - start), _micro(stall.span), stall.cause, stall.reason]
+            for stall in connection.stalls[:200]
+        ],
+        "ways": [_way(way, frames, start) for way in (connection.up, connection.down)],
+    }
+
+
+def _micro(nanoseconds: int) -> float:
+    return nanoseconds / 1000
+
+
+def _way(way: Way, frames: Ints, start: int) -> dict[str, Any]:
+    carries = np.flatnonzero(way.end > way.start)
+    shown = carries[:POINTS]
+    kinds = np.zeros(len(way.flags), np.int64)
+    for number, (_, flags) in enumerate(KINDS):
+        kinds[way.flags & int(flags) != 0] = number
+    times, trips = (column[:POINTS] for column in way.round_trips)
+    acks = slice(0, POINTS)
+    return {
+        "bytes": way.bytes,
+        "cut": max(0, len(carries) - POINTS),
+        "frame": frames[way.index[shown]].tolist(),
+        "t": _times(way.time[shown], start),
+        "a": way.start[shown].tolist(),
+        "b": way.end[shown].tolist(),
+        "k": kinds[shown].tolist(),
+        "flight": way.flight[shown].tolist(),
+        "at": _times(way.answered[acks], start),
+        "ack": way.ack[acks].tolist(),
+        "edge": way.edge[acks].tolist(),
+        "sack": [
+            [(time - start) / 1000, left, right] for time, left, right in way.sack[acks].tolist()
+        ],
+        "rt": _times(times, start),
+        "rtt": (trips / 1000).tolist(),
+    }
+
+
+def _times(times: Ints, start: int) -> list[float]:
+    return [float(time) for time in ((times - start) / 1000).tolist()]
