@@ -98,7 +98,8 @@ class BenchNic:
         fields of ``vary`` new in each; or ``Frames(...)``, which are mixed by their shares.
         At most one rate is given: ``pps``, ``bits_per_second`` of whole frames with their FCS, or
         ``line_share`` from 0 to 1; with none it is as fast as the NIC and this machine can.
-        ``burst`` frames leave together. It ends after ``count`` frames, after ``duration``, or with stop().
+        ``burst`` frames leave together. It ends after ``count`` frames, after ``duration``, or
+        with stop().
 
         The frames go the fastest way that there is, on which captures of this very NIC may miss
         them; with ``captured`` they do not. Management addresses and ``limits.max_rate`` hold as

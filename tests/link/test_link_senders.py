@@ -43,7 +43,16 @@ from testbed.link.streams.job import UNLIMITED, Outlet
 from testbed.link.streams.packets import PacketSender
 from testbed.link.streams.segments import SegmentSender
 from testbed.link.streams.tables import Tables
-from testbed.link.streams.transmitter import END, LIMIT, SENT, STATE_SIZE, transmitter
+from testbed.link.streams.transmitter import (
+    BEHIND,
+    END,
+    INTERVAL,
+    LAST,
+    LIMIT,
+    SENT,
+    STATE_SIZE,
+    transmitter,
+)
 from testbed.link.streams.xdp import XdpSender
 from testbed.timing import milliseconds
 
@@ -153,14 +162,31 @@ def test_the_program_sends_nothing_before_time_after_time_or_beyond_the_count() 
             words[LIMIT // 8], words[END // 8] = 1, UNLIMITED
             assert sends()
             assert not sends()
-            words[LIMIT // 8], words[END // 8] = 9, time.monotonic_ns()
+            # As fast as it can, it looks at the time for every 16th frame.
+            words[SENT // 8], words[LIMIT // 8], words[END // 8] = 16, 99, time.monotonic_ns()
             assert not sends()
             words[END // 8] = UNLIMITED
-            words[1] = 10**10 * 256  # the interval
-            words[0] = time.monotonic_ns() * 256
+            words[INTERVAL // 8] = 10**10 * 256
+            words[LAST // 8] = time.monotonic_ns() * 256
             assert not sends()
-            words[1] = 1
+            words[INTERVAL // 8] = 1
             assert sends()
+    tables.close()
+
+
+@needs_live
+def test_a_schedule_that_is_far_behind_begins_anew_without_a_rush() -> None:
+    tables = Tables(BLENDS["still"])
+    with SharedArray(STATE_SIZE) as state:
+        words = state.view("u8")
+        words[LIMIT // 8], words[END // 8] = 99, UNLIMITED
+        words[INTERVAL // 8] = 10**9 * 256
+        with Program(transmitter(tables, state.fd, 1, 1)) as program:
+            for last, behind in ((0, 0), (1, 1)):
+                words[LAST // 8] = last
+                actions = [program.try_on(PLAIN).action for _ in range(3)]
+                assert actions == [XdpAction.REDIRECT, XdpAction.DROP, XdpAction.DROP]
+                assert words[BEHIND // 8] == behind
     tables.close()
 
 

@@ -23,7 +23,7 @@ BATCH = 256
 """Frames of one call, at most."""
 
 SLACK = 5_000_000
-"""By how many nanoseconds it may lag behind and still catch up."""
+"""By how many nanoseconds it may lag behind and still catch up; else the schedule begins anew."""
 
 LONGEST_SLEEP = 50_000_000
 SEND_BUFFER = 8 << 20
@@ -146,6 +146,7 @@ class PacketSender(Counted):
             late = (due - pace.burst) * pace.interval // pace.burst // TICKS
             if late > SLACK:
                 self._paced_from = (self._handed, now)
+                return pace.burst
             return due
         next_at = began + bursts * pace.interval // TICKS
         time.sleep(max(0, min(next_at - now, LONGEST_SLEEP, self._end - now)) / 1e9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -12,7 +13,7 @@ from functools import cache
 from testbed.errors import LinkError, Unsupported
 from testbed.link.ebpf import BpfError, Program, SharedArray, can_redirect_to, can_run_live
 from testbed.link.streams.job import UNLIMITED, Counted, Job, Outlet
-from testbed.link.streams.pace import TICKS, Pace
+from testbed.link.streams.pace import Pace
 from testbed.link.streams.tables import Tables
 from testbed.link.streams.transmitter import (
     BEHIND,
@@ -32,6 +33,9 @@ REPEAT = 0xFFFF_FFFF
 
 WATCH_EVERY = 0.005
 """Seconds between two looks at whether the job is over."""
+
+_EXACT = threading.Semaphore(max(0, len(os.sched_getaffinity(0)) - 1))
+"""Who may have a CPU to itself: one CPU is left to all others."""
 
 BATCHES = ((1_000_000, 64), (200_000, 16), (0, 1))
 """Frames that the kernel takes at a time, by rate: a batch leaves together, so slow ones are
@@ -99,7 +103,6 @@ class XdpSender(Counted):
         """Begin."""
         self._open()
         self._words[INTERVAL // 8] = self.job.pace.interval
-        self._words[LAST // 8] = time.monotonic_ns() * TICKS - self.job.pace.interval
         self._words[END // 8] = self._end
         self._words[LIMIT // 8] = self.job.limit
         _make_interruptible()
@@ -114,7 +117,7 @@ class XdpSender(Counted):
         if pace.burst != self.job.pace.burst:
             raise Unsupported("the burst of a stream cannot change while it runs: stop it first")
         if not self._words[INTERVAL // 8]:  # without a gap the program does not look at the time
-            self._words[LAST // 8] = time.monotonic_ns() * TICKS
+            self._words[LAST // 8] = 0
         self._words[INTERVAL // 8] = pace.interval
         if _batch(pace) != self._batch:
             self._batch = _batch(pace)
@@ -144,11 +147,18 @@ class XdpSender(Counted):
 
     def _run(self) -> None:
         frame = bytes(self.job.blend.longest)
+        exact = _EXACT.acquire(blocking=False)
         try:
             while not self.done:
-                self._program.run_live(frame, REPEAT, batch=self._batch)
+                batch = self._batch
+                if exact:
+                    _set_exact(batch == 1)
+                self._program.run_live(frame, REPEAT, batch=batch)
         except LinkError as error:
             self.error = error
+        finally:
+            if exact:
+                _EXACT.release()
 
     def _watch(self, runner: threading.Thread) -> None:
         """End the call that the runner is in when the job is over, or its batch is to change."""
@@ -167,6 +177,13 @@ class XdpSender(Counted):
         self._words = self._words.copy()  # the last look; the memory can go
         self._state.close()
         self._tables.close()
+
+
+def _set_exact(exact: bool) -> None:
+    """Let nobody take this thread's CPU, or be as everybody: a moment off it is a late frame."""
+    policy = os.SCHED_FIFO if exact else os.SCHED_OTHER
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, policy, os.sched_param(int(exact)))
 
 
 def _batch(pace: Pace) -> int:
