@@ -76,7 +76,7 @@ def test_a_stack_on_a_nic(bench: Bench) -> None:
     seen.at("peer--dut").sent.expect_count(match.udp(payload=b"once"), 1)
     with pytest.raises(PlanError, match="defects before it is made"):
         bench.spoil("peer")
-    with pytest.raises(PlanError, match="dut is a host in this topology, not a nic"):
+    with pytest.raises(PlanError, match="dut: a Python stack .* before"):
         bench.spoil("dut")
 """
 

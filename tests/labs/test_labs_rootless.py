@@ -121,7 +121,7 @@ def test_whole_bench_without_root(shipped, python):
     said = run_as_nobody(python, SCRIPT, BENCH).splitlines()
     assert said[:6] == EVERYWHERE
     assert said[6] in {"datapath netdev", "datapath dummy"}
-    assert said[7:] == ["ports 6", "router 8", "console ['admin@h2:~#']"]
+    assert said[7:] == ["ports 6", "router 9", "console ['admin@h2:~#']"]  # pimd has one, too
 
 
 def test_open_vswitch_without_tun(shipped, python):
