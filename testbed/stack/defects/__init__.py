@@ -23,6 +23,7 @@ from testbed.stack.defects import (
     sliding,
     syns,
     tcp,
+    timeouts,
     udp,
     windows,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "sliding",
     "syns",
     "tcp",
+    "timeouts",
     "udp",
     "windows",
 ]
