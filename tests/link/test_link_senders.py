@@ -429,6 +429,36 @@ def test_jobs_that_make_no_sense_are_refused() -> None:
 
 
 @needs_live
+def test_streams_at_once_are_counted_together_to_the_frame(passing) -> None:
+    before = sent_by_kernel(passing[0])
+    fast, slow = (
+        choose(Job(BLENDS["udp"], Pace(pps), count=2000), passing[0]) for pps in (10_000, 5000)
+    )
+    fast.sender.start()
+    second = choose(Job(BLENDS["still"], Pace(5000), count=2000), passing[0])
+    assert isinstance(second.sender, PacketSender)
+    assert "another stream is sent at" in second.why
+    second.sender.start()
+    for each in (fast.sender, second.sender):
+        finish(each)
+    slow.sender.stop()
+    assert (fast.sender.sent, second.sender.sent) == (2000, 2000)
+    assert sent_by_kernel(passing[0]) - before == 4000
+
+
+def test_a_loss_of_streams_at_once_is_an_error_and_no_number(passing) -> None:
+    outlet = Outlet.find(passing[0])
+    senders = [PacketSender(Job(BLENDS["still"], Pace(5000), count=50), outlet) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+    senders[0]._handed += 1000  # frames that the interface never saw
+    with pytest.raises(LinkError, match="which ones is not known"):
+        finish(senders[0])
+    finish(senders[1])
+    assert senders[1].sent == 50
+
+
+@needs_live
 def test_the_burst_cannot_change_while_the_kernel_sends(passing) -> None:
     sender = XdpSender(Job(BLENDS["still"], Pace(10), count=5), Outlet.find(passing[0]))
     sender.start()

@@ -121,8 +121,18 @@ class Ledger:
         return self._route.traffic(self._outlet.index)
 
 
+_AT_WORK: set[Counted] = set()
+"""Senders of this process that have begun and are not stopped."""
+
+
 class Counted:
-    """The part that all senders share: when they are over, and what they really sent."""
+    """The part that all senders share: when they are over, and what they really sent.
+
+    What an interface dropped cannot be told apart by stream: where others sent there meanwhile, a
+    loss is an error and no number.
+    """
+
+    name = ""
 
     def __init__(self, job: Job, outlet: Outlet) -> None:
         self.job = job
@@ -132,20 +142,36 @@ class Counted:
         self.error: LinkError | None = None
         self._ledger: Ledger | None = None
         self._end = UNLIMITED
+        self.shared = False
+        """Whether others sent at the interface meanwhile."""
+
+    def others(self) -> list[Counted]:
+        """Who else in this process sends at the interface now."""
+        return [each for each in _AT_WORK if each is not self and each.outlet == self.outlet]
 
     def _open(self) -> None:
         self._ledger = Ledger(self.outlet)
+        _AT_WORK.add(self)
+        for other in self.others():
+            self.shared = other.shared = True
         if self.job.duration is not None:
             self._end = time.monotonic_ns() + self.job.duration
 
     def _settle(self, handed: int) -> None:
         """Balance the books, once; raises what went wrong."""
         if self._ledger is not None:
+            _AT_WORK.discard(self)
             try:
                 self.lost = self._ledger.lost(handed)
             except LinkError as error:
                 self.error = self.error or error
             self._ledger.close()
             self._ledger = None
+            if self.lost and self.shared and self.error is None:
+                self.error = LinkError(
+                    f"{self.outlet.interface} dropped frames while several streams were sent there "
+                    f"({self.lost} as far as can be told), and which ones is not known: send them "
+                    "as one stream, mixed by shares, or more slowly"
+                )
         if self.error is not None:
             raise self.error

@@ -81,6 +81,8 @@ class XdpSender(Counted):
         ):
             if not probe.works:
                 raise Unsupported(probe.why)
+        if any(isinstance(other, XdpSender) for other in self.others()):
+            raise Unsupported(f"another stream is sent at {self.outlet.interface} by it")
         if (os.cpu_count() or 1) < 2:
             raise Unsupported("this machine has one CPU, and it would be busy with nothing else")
 
