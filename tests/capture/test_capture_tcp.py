@@ -49,7 +49,7 @@ def definition(analysis):
     found = np.zeros(len(analysis.segments), np.int64)
     starts = analysis.segments.starts.tolist()
     for first, end in pairwise(starts):
-        found[first:end] = fast._exactly(analysis.segments, analysis.options, first, end)
+        found[first:end] = fast._exactly(analysis.segments, analysis.options.scale, first, end)
     found[analysis.segments.reused] |= int(Flag.REUSED_PORTS)
     return found
 

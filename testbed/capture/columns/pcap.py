@@ -83,9 +83,10 @@ def read_section(data: memoryview, gathers: dict[Order, Gather], at: int, parts:
     chain = _chain(data, gather, layout, first)
     reached = first
     for places, after in walk(chain, first, len(data)):
-        stop = _file_start(data, gather, places)
-        fields = _fields(gather, layout, source, places if stop is None else places[:stop])
-        _take(parts, fields, layout, len(data))
+        words = gather.words(places, 4)
+        stop = _file_start(data, words[0], places)
+        fields = _fields(words, layout, source, places)
+        _take(parts, fields.where(slice(0, stop)), layout, len(data))
         if parts.fault is not None or parts.truncated is not None:
             return len(data)
         if stop is not None:
@@ -122,11 +123,10 @@ def _plausible(gather: Gather, layout: _Layout, known: int, at: Ints) -> Bools:
     return good
 
 
-def _file_start(data: memoryview, gather: Gather, places: Ints) -> int | None:
+def _file_start(data: memoryview, words: Ints, places: Ints) -> int | None:
     """The first of the places at which another file begins: captures that were joined by cat."""
     if not len(places):
         return None
-    words = gather.u4(places)
     turned = [int.from_bytes(magic.to_bytes(4, "big"), "little") for magic in MAGICS]
     likely = np.isin(words, np.array([*MAGICS, *turned], np.int64))
     for index in np.flatnonzero(likely):
@@ -135,8 +135,8 @@ def _file_start(data: memoryview, gather: Gather, places: Ints) -> int | None:
     return None
 
 
-def _fields(gather: Gather, layout: _Layout, source: int, places: Ints) -> Fields:
-    seconds, ticks, one, other = gather.words(places, 4)
+def _fields(words: Ints, layout: _Layout, source: int, places: Ints) -> Fields:
+    seconds, ticks, one, other = words
     return Fields(
         time=seconds * 1_000_000_000 + ticks * layout.tick,
         captured=other if layout.swapped else one,

@@ -14,7 +14,6 @@ from testbed.capture.tcp.connection import Connection
 from testbed.capture.tcp.flags import Flag
 from testbed.capture.tcp.options import Options, read_options
 from testbed.capture.tcp.segments import Segments, read_segments
-from testbed.capture.tcp.tracks import Tracks, follow
 
 __all__ = ["Analysis", "analyse"]
 
@@ -28,7 +27,6 @@ class Analysis:
 
     segments: Segments
     options: Options
-    tracks: Tracks
     flags: Ints
 
     def __len__(self) -> int:
@@ -37,7 +35,7 @@ class Analysis:
     def __getitem__(self, number: int) -> Connection:
         if not 0 <= number < len(self):
             raise IndexError(number)
-        return Connection(number, self.segments, self.options, self.tracks, self.flags)
+        return Connection(number, self.segments, self.options, self.flags)
 
     def __iter__(self) -> Iterator[Connection]:
         return (self[number] for number in range(len(self)))
@@ -58,5 +56,4 @@ def analyse(columns: Columns, headers: Headers | None = None) -> Analysis:
     """Analyse every TCP connection of a capture."""
     segments = read_segments(columns, headers)
     options = read_options(segments)
-    tracks = follow(segments, options)
-    return Analysis(segments, options, tracks, fast.judge(segments, options, tracks))
+    return Analysis(segments, options, fast.judge(segments, options.scale))

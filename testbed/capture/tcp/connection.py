@@ -15,7 +15,7 @@ from testbed.capture.tcp.flags import ACK, FIN, RST, SYN, Flag
 from testbed.capture.tcp.options import Options
 from testbed.capture.tcp.segments import Segments
 from testbed.capture.tcp.stalls import Stall, find_stalls
-from testbed.capture.tcp.tracks import MASK, Tracks
+from testbed.capture.tcp.tracks import MASK, Tracks, follow
 from testbed.capture.tcp.way import Way
 
 __all__ = ["Connection", "Endpoint", "Offer"]
@@ -52,7 +52,6 @@ class Connection:
     number: int
     segments: Segments
     options: Options
-    tracks: Tracks
     flags: Ints
 
     @property
@@ -61,6 +60,12 @@ class Connection:
         return slice(
             int(self.segments.starts[self.number]), int(self.segments.starts[self.number + 1])
         )
+
+    @cached_property
+    def _tracks(self) -> Tracks:
+        """Where its directions had come to: of its own segments only, counted from its first."""
+        own = self.segments.part(self.number, self.number + 1)
+        return follow(own, self.options.scale[self.span])
 
     @cached_property
     def _client(self) -> int:
@@ -99,11 +104,12 @@ class Connection:
         return self._way(1 - self._client)
 
     def _way(self, side: int) -> Way:
-        segments, tracks = self.segments, self.tracks
+        segments, tracks = self.segments, self._tracks
         places = np.arange(self.span.start, self.span.stop)
         mine = places[segments.side[places] == side]
         acks = places[(segments.side[places] != side) & (segments.flags[places] & ACK != 0)]
-        first = tracks.base[mine] if len(mine) else segments.ack[acks]
+        own = mine - self.span.start
+        first = tracks.base[own] if len(mine) else segments.ack[acks]
         base = int(first[0]) if len(first) else 0
         reached = self._reached(mine, acks)
         ack = reached + _signed(segments.ack[acks] - base - reached)
@@ -118,8 +124,8 @@ class Connection:
         return Way(
             index=mine,
             time=segments.time[mine],
-            start=tracks.start[mine],
-            end=tracks.end[mine],
+            start=tracks.start[own],
+            end=tracks.end[own],
             length=segments.length[mine],
             control=segments.flags[mine],
             flags=self.flags[mine],
@@ -134,7 +140,9 @@ class Connection:
         if not len(mine):
             return np.zeros(len(others), np.int64)
         place = np.searchsorted(mine, others) - 1
-        return np.where(place >= 0, self.tracks.reached[mine[np.maximum(place, 0)]], 0)
+        return np.where(
+            place >= 0, self._tracks.reached[mine[np.maximum(place, 0)] - self.span.start], 0
+        )
 
     def _scale(self, side: int) -> int:
         """By how much the windows of a side are shifted: not at all unless both have offered it."""

@@ -12,33 +12,48 @@ import numpy as np
 from testbed.capture.columns.arrays import Bools, Ints
 from testbed.capture.tcp import exact
 from testbed.capture.tcp.flags import ACK, FIN, RST, SYN, Flag
-from testbed.capture.tcp.options import Options
 from testbed.capture.tcp.segments import Segments
 from testbed.capture.tcp.tracks import MASK, Tracks, above, follow
 
 __all__ = ["judge"]
 
 _CONTROL = SYN | FIN | RST
+_BLOCK = 1 << 14
 
 
-def judge(segments: Segments, options: Options, tracks: Tracks | None = None) -> Ints:
-    """The flags of every segment, in the order of ``segments``."""
-    tracks = follow(segments, options) if tracks is None else tracks
-    if not len(segments):
-        return np.zeros(0, np.int64)
-    judged = _Judge(segments, options, tracks)
+def judge(segments: Segments, scale: Ints) -> Ints:
+    """The flags of every segment, in the order of ``segments``.
+
+    ``scale`` is each segment's window scale option, -1 without one. Some connections at a time:
+    what they need stays in the processor's cache then, and memory is used again.
+    """
+    found = np.zeros(len(segments), np.int64)
+    count = len(segments.starts) - 1
+    begin = 0
+    while begin < count:
+        stop = int(np.searchsorted(segments.starts, segments.starts[begin] + _BLOCK))
+        stop = min(count, max(begin + 1, stop))
+        span = slice(int(segments.starts[begin]), int(segments.starts[stop]))
+        found[span] = _judge(segments.part(begin, stop), scale[span])
+        begin = stop
+    return found
+
+
+def _judge(segments: Segments, scale: Ints) -> Ints:
+    tracks = follow(segments, scale)
+    judged = _Judge(segments, scale, tracks)
     found = judged.findings()
     found |= judged.repetitions(found)
     found |= judged.unseen()
     odd = np.flatnonzero(tracks.odd | judged.probes())
     for connection in odd.tolist():
         first, end = int(segments.starts[connection]), int(segments.starts[connection + 1])
-        found[first:end] = _exactly(segments, options, first, end)
+        found[first:end] = _exactly(segments, scale, first, end)
     found[segments.reused] |= int(Flag.REUSED_PORTS)
     return found
 
 
-def _exactly(segments: Segments, options: Options, first: int, end: int) -> Ints:
+def _exactly(segments: Segments, scale: Ints, first: int, end: int) -> Ints:
     rows = zip(
         segments.time[first:end].tolist(),
         segments.side[first:end].tolist(),
@@ -47,7 +62,7 @@ def _exactly(segments: Segments, options: Options, first: int, end: int) -> Ints
         segments.flags[first:end].tolist(),
         segments.window[first:end].tolist(),
         segments.length[first:end].tolist(),
-        [None if scale < 0 else scale for scale in options.scale[first:end].tolist()],
+        [None if shift < 0 else shift for shift in scale[first:end].tolist()],
         strict=True,
     )
     found = exact.judge(exact.Segment(*numbers) for numbers in rows)
@@ -57,9 +72,9 @@ def _exactly(segments: Segments, options: Options, first: int, end: int) -> Ints
 class _Judge:
     """The rules of ``exact``, one array operation each."""
 
-    def __init__(self, segments: Segments, options: Options, tracks: Tracks) -> None:
+    def __init__(self, segments: Segments, scale: Ints, tracks: Tracks) -> None:
         self._segments = segments
-        self._options = options
+        self._scale = scale
         self._tracks = tracks
         before, across = tracks.before, tracks.across
         self._plain = segments.flags & _CONTROL == 0
@@ -132,7 +147,7 @@ class _Judge:
         where = segments.conversation[syn] * 2 + segments.side[syn]
         scales = np.full(2 * count, -1, np.int64)
         seen = np.zeros(2 * count, np.bool_)
-        scales[where] = self._options.scale[syn]
+        scales[where] = self._scale[syn]
         seen[where] = True
         neither = (seen & (scales < 0)).reshape(count, 2)
         without = neither[:, 0] | neither[:, 1]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Address, IPv6Address
 
 import numpy as np
 
-from testbed.capture.columns import Columns, Flows, Headers, datagrams, group, read_headers
+from testbed.capture.columns import Columns, Headers, datagrams, group, read_headers
 from testbed.capture.columns.arrays import Bools, Ints
 from testbed.capture.tcp.flags import ACK, SYN
 
@@ -50,6 +50,21 @@ class Segments:
     def __len__(self) -> int:
         return len(self.row)
 
+    def part(self, begin: int, stop: int) -> Segments:
+        """The segments of some conversations in a row, which are numbered from 0 then."""
+        span = slice(int(self.starts[begin]), int(self.starts[stop]))
+        columns = {
+            each.name: getattr(self, each.name)[span]
+            for each in fields(self)
+            if each.name not in {"columns", "headers", "starts", "conversation"}
+        }
+        return replace(
+            self,
+            starts=self.starts[begin : stop + 1] - span.start,
+            conversation=self.conversation[span] - begin,
+            **columns,
+        )
+
     def endpoint(self, index: int) -> tuple[IPv4Address | IPv6Address, int]:
         """The address and port that sent a segment."""
         number = int(self.src[index])
@@ -74,32 +89,35 @@ def read_segments(columns: Columns, headers: Headers | None = None) -> Segments:
     """Find the TCP segments of a capture and put them into order by connection."""
     headers = read_headers(columns) if headers is None else headers
     found = _find(headers)
-    size = (headers.control[found.source] >> 28) * 4
-    good = (size >= 20) & (size <= found.length)
-    row, source, length = (column[good] for column in (found.row, found.source, found.length))
-    size, control = size[good], headers.control[source]
+    row, source, length = found.row, found.source, found.length
+    size = (headers.control[source] >> 28) * 4
+    good = (size >= 20) & (size <= length)
+    if not good.all():
+        row, source, length, size = row[good], source[good], length[good], size[good]
     src = headers.src[source] << 16 | headers.sport[source]
     dst = headers.dst[source] << 16 | headers.dport[source]
     pairs = group((np.minimum(src, dst), np.maximum(src, dst)), np.arange(len(row)))
-    sequence, ack, flags = headers.sequence[source], headers.ack[source], control >> 16 & 0xFF
-    starts, reused = _connections(pairs, (src, dst), (sequence, ack), flags)
     order = pairs.order
+    source, row, size, src, dst = (each[order] for each in (source, row, size, src, dst))
+    control = headers.control[source]
+    numbers = headers.sequence[source], headers.ack[source]
+    starts, reused = _connections(pairs.starts, (src, dst), numbers, control >> 16 & 0xFF)
     return Segments(
         columns=columns,
         headers=headers,
-        row=row[order],
-        time=columns.time[row[order]],
-        sequence=sequence[order],
-        ack=ack[order],
-        flags=flags[order],
-        window=control[order] & 0xFFFF,
-        length=(length - size)[order],
-        options=(headers.payload[source] + 20)[order],
-        options_length=(np.minimum(size, headers.room[source]) - 20)[order],
-        option=headers.option[source][order],
-        src=src[order],
-        dst=dst[order],
-        side=(src > dst).astype(np.int64)[order],
+        row=row,
+        time=columns.time[row],
+        sequence=numbers[0],
+        ack=numbers[1],
+        flags=control >> 16 & 0xFF,
+        window=control & 0xFFFF,
+        length=length[order] - size,
+        options=headers.payload[source] + 20,
+        options_length=np.minimum(size, headers.room[source]) - 20,
+        option=headers.option[source],
+        src=src,
+        dst=dst,
+        side=(src > dst).astype(np.int64),
         conversation=np.repeat(np.arange(len(starts) - 1), np.diff(starts)),
         starts=starts,
         reused=reused,
@@ -132,31 +150,36 @@ def _find(headers: Headers) -> _Found:
 
 
 def _connections(
-    pairs: Flows, ends: tuple[Ints, Ints], numbers: tuple[Ints, Ints], flags: Ints
+    pairs: Ints, ends: tuple[Ints, Ints], numbers: tuple[Ints, Ints], flags: Ints
 ) -> tuple[Ints, Bools]:
-    """Where each connection begins in the order of ``pairs``, and which SYNs reuse ports."""
+    """Where each connection begins, and which SYNs reuse ports.
+
+    ``pairs`` is where the segments between two endpoints begin, with the end behind.
+    """
     (src, dst), (sequence, ack) = ends, numbers
-    order = pairs.order
-    reused = np.zeros(len(order), np.bool_)
-    if not len(order):
-        return pairs.starts, reused
-    opening = flags[order] & SYN != 0
-    counts = np.add.reduceat(opening, pairs.starts[:-1])
+    reused = np.zeros(len(flags), np.bool_)
+    if not len(flags):
+        return pairs, reused
+    opening = flags & SYN != 0
+    counts = np.add.reduceat(opening, pairs[:-1])
     begins: list[int] = []
     for pair in np.flatnonzero(counts > 0).tolist():
-        first, end = int(pairs.starts[pair]), int(pairs.starts[pair + 1])
-        rows = order[first:end]
-        if counts[pair] == 1 and opening[first]:
+        first, end = int(pairs[pair]), int(pairs[pair + 1])
+        if opening[first] and counts[pair] <= _usual(src, flags, first, end):
             continue
-        if counts[pair] == 2 and opening[first] and not flags[rows[0]] & ACK:
-            answer = rows[1]  # as nearly always: a SYN, and what answers it
-            if flags[answer] & (SYN | ACK) == SYN | ACK and src[answer] != src[rows[0]]:
-                continue
-        between = _Ends(src[rows], dst[rows], sequence[rows], ack[rows], flags[rows])
-        fresh, again = between.split(np.flatnonzero(opening[first:end]))
+        span = slice(first, end)
+        between = _Ends(src[span], dst[span], sequence[span], ack[span], flags[span])
+        fresh, again = between.split(np.flatnonzero(opening[span]))
         begins += [first + index for index in fresh]
         reused[[first + index for index in again]] = True
-    return np.sort(np.concatenate((pairs.starts, np.array(begins, np.int64)))), reused
+    return np.sort(np.concatenate((pairs, np.array(begins, np.int64)))), reused
+
+
+def _usual(src: Ints, flags: Ints, first: int, end: int) -> int:
+    """How many SYNs say nothing new: one at the start, and one more where it answers that."""
+    if end - first < 2 or flags[first] & ACK or src[first] == src[first + 1]:
+        return 1
+    return 2 if flags[first + 1] & (SYN | ACK) == SYN | ACK else 1
 
 
 class _Ends:

@@ -14,7 +14,6 @@ import numpy as np
 
 from testbed.capture.columns.arrays import Bools, Ints
 from testbed.capture.tcp.flags import FIN, SYN
-from testbed.capture.tcp.options import Options
 from testbed.capture.tcp.segments import Segments
 
 __all__ = ["MASK", "Tracks", "above", "follow"]
@@ -61,8 +60,8 @@ def above(one: Ints, other: Ints) -> Bools:
     return (ahead > 0) & (ahead < 1 << 31)
 
 
-def follow(segments: Segments, options: Options) -> Tracks:
-    """Follow every direction through a capture."""
+def follow(segments: Segments, scale: Ints) -> Tracks:
+    """Follow every direction; ``scale`` is each segment's window scale option, -1 without one."""
     count = len(segments)
     places = np.arange(count)
     order, back, first = _by_direction(segments, places)
@@ -78,7 +77,7 @@ def follow(segments: Segments, options: Options) -> Tracks:
     before = np.where(first, -1, np.concatenate((order[:1], order[:-1])))[back]
     odd = np.zeros(len(segments.starts) - 1, np.bool_)
     odd[segments.conversation[order[far]]] = True
-    _mark_odd_scales(segments, options, odd)
+    _mark_odd_scales(segments, scale, odd)
     return Tracks(
         before=before,
         across=_across(segments, places),
@@ -156,12 +155,12 @@ def _across(segments: Segments, places: Ints) -> Ints:
     return np.where(across >= begins, across, -1)
 
 
-def _mark_odd_scales(segments: Segments, options: Options, odd: Bools) -> None:
+def _mark_odd_scales(segments: Segments, scale: Ints, odd: Bools) -> None:
     """Connections whose SYNs disagree about window scaling, or come among the data."""
     syn = np.flatnonzero(segments.flags & SYN)
     where = segments.conversation[syn] * 2 + segments.side[syn]
     offered = np.zeros((2, 2 * len(odd)), np.bool_)
-    has = options.scale[syn] >= 0
+    has = scale[syn] >= 0
     offered[0, where[~has]] = True
     offered[1, where[has]] = True
     both = offered[0] & offered[1]
