@@ -9,6 +9,7 @@ from testbed.errors import LinkError
 from testbed.link.size import HEADER
 from testbed.sim.frames import LEAST, BadFcs, as_bytes
 from testbed.sim.network import Node
+from testbed.sim.nic import MacFilter
 from testbed.stack.output import Outgoing
 from testbed.timing import Instant
 from testbed.wire.addresses import MacAddr
@@ -29,16 +30,16 @@ LONGEST = 9216 + HEADER + 4
 class SimPort:
     """``Port`` on a simulated cable: what it brings waits to be read, what is sent goes at once.
 
-    It takes everything, as a capture card does: frames with a bad FCS are marked, runts kept.
+    A tester's card takes everything, as capture cards do: frames with a bad FCS are marked, runts
+    kept. That of a host drops them.
     """
 
-    def __init__(self, name: str, mac: MacAddr, mtu: int, epoch: Instant) -> None:
+    def __init__(self, name: str, card: MacFilter, epoch: Instant) -> None:
         self.on_frame: Callable[[], None] | None = None
         self.node: Node
         """Its place in the network; set by whoever puts it there."""
         self._name = name
-        self._mac = mac
-        self._mtu = mtu
+        self._card = card
         self._epoch = epoch
         self._waiting: deque[Frame] = deque()
         self._dropped = 0
@@ -56,12 +57,12 @@ class SimPort:
     @property
     def mac(self) -> MacAddr:
         """Its own address."""
-        return self._mac
+        return self._card.mac
 
     @property
     def mtu(self) -> int:
         """The largest payload of an untagged frame, in bytes, that the bench file allows."""
-        return self._mtu
+        return self._card.mtu
 
     @property
     def line_rate(self) -> int:
@@ -140,7 +141,8 @@ class SimPort:
 
     def hear(self, frame: bytes, now: Instant) -> None:
         """Take a frame from the cable."""
-        self._take(frame, now, Direction.IN)
+        if self._card.takes(frame):
+            self._take(frame, now, Direction.IN)
 
     def _take(self, frame: bytes, now: Instant, direction: Direction) -> None:
         if self._closed:

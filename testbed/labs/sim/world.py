@@ -13,6 +13,7 @@ from testbed.labs.sim.port import WIRE, SimPort, Socket
 from testbed.sim.device import Jack, SimDevice
 from testbed.sim.link import Lane, LinkSpec
 from testbed.sim.network import Network
+from testbed.sim.nic import MacFilter
 from testbed.stack.entropy import Entropy
 from testbed.stack.variants import Defect
 from testbed.timing import Duration
@@ -107,8 +108,12 @@ class World:
     def _add_port(self, node: str, name: str, own: MacAddr | None) -> None:
         place = f"{node}:{name}"
         mtu = self._mtus.get((node, name), FULL_MTU)
-        shown = name if node == CONTROLLER else place
-        self.ports[place] = port = SimPort(shown, own or self._mac(place), mtu, EPOCH)
+        tester = node == CONTROLLER
+        shown = name if tester else place
+        mac = own or self._mac(place)
+        # A host's stack knows for itself which addresses and groups are its own.
+        card = MacFilter(mac, mtu=mtu, promiscuous=True, keeps_bad=tester)
+        self.ports[place] = port = SimPort(shown, card, EPOCH)
         port.node = self.network.add(Socket(place, port))
 
     def _plug_in(self, cable: Cable) -> None:
