@@ -2,8 +2,9 @@
 
 A SYN+ACK has no option but the MSS that the SYN did not offer, and agrees to all that the host has
 switched on. From then on: no data segment is larger than the peer's MSS, 536 where it told none,
-less the options it carries (RFC 9293 3.7.1, RFC 6691); every segment has a timestamp if both SYNs
-had one, and none otherwise (RFC 7323 3.2); a hole is reported by SACK if that was permitted, and
+less the options it carries (RFC 9293 3.7.1, RFC 6691), and it tells its own, for which there is
+"SHOULD" (SHLD-5); every segment has a timestamp if both SYNs had one, and none otherwise (RFC 7323
+3.2), which echoes what came lately (4.3); a hole is reported by SACK if that was permitted, and
 not otherwise (RFC 2018 2); windows are scaled if both offered it, those of SYNs never (RFC 7323
 2.2): a host with much to send fills the peer's window and not more, and its own window's right edge
 does not move back. An option of a kind that nobody knows, in any segment, changes nothing (RFC 9293
@@ -20,6 +21,7 @@ from functools import partial
 import pytest
 
 from testbed import (
+    MSS,
     Bench,
     ExpectationFailed,
     Host,
@@ -38,17 +40,20 @@ from testbed import (
     dissect,
     drill,
     faults,
+    milliseconds,
     seconds,
     tcpflow,
 )
 
 PORT = 5102
 DOWN = 12_000
-MSS, DEFAULT_MSS = 1000, 536  # RFC 9293 3.7.1, MUST-15: 536 where no MSS was told
+PEER_MSS, DEFAULT_MSS = 1000, 536  # RFC 9293 3.7.1, MUST-15: 536 where no MSS was told
 WINDOW, SHIFT = 4000, 3
 STRANGE = UnknownOption(253, b"\x12\x34\x56\x78\x9a\xbc")  # RFC 4727 4: for experiments
 HOLE = b"a hole"
 SOON = seconds(3)
+LATER = milliseconds(20)
+"""Enough for the peer's timestamps to have moved on."""
 OPTIONS = {"timestamps": Timestamps, "sack": SackPermitted, "scale": WindowScale}
 
 
@@ -57,7 +62,7 @@ class Offer:
     """What the peer's SYN or SYN+ACK has."""
 
     names: frozenset[str]
-    mss: int | None = MSS
+    mss: int | None = PEER_MSS
     strange: bool = False
 
     def __str__(self) -> str:
@@ -118,6 +123,16 @@ OFFERS = (
     faults.sysctl("net.ipv4.tcp_window_scaling", "0"),
     caught="did not agree to WindowScale",
 )
+@drill(
+    "echoes the first timestamp for ever",
+    faults.python_stack(defects.streams.ECHOES_THE_FIRST_STAMP),
+    caught="echoes the timestamp of the peer's SYN",
+)
+@drill(
+    "tells no MSS",
+    faults.python_stack(defects.streams.TELLS_NO_MSS),
+    caught="it told no MSS",
+)
 def test_options_hold_where_both_offered_them(bench: Bench) -> None:
     peer, dut = bench.host("peer", StackConfig()), bench.host("dut")
     for port, offer in enumerate(OFFERS, PORT):
@@ -126,11 +141,11 @@ def test_options_hold_where_both_offered_them(bench: Bench) -> None:
             flaw = None
             try:
                 dut.tcp_serve(port, send=DOWN, seed=port)
-                exchange(peer.connect("dut", port, within=SOON, options=offer.options), port)
+                exchange(bench, peer.connect("dut", port, within=SOON, options=offer.options), port)
                 expect_heard(dut, "server", port)
                 listener = peer.listen(port, options=offer.options)
                 dut.tcp_connect(str(peer.address), port, send=DOWN, seed=port)
-                exchange(listener.accept(within=SOON), port)
+                exchange(bench, listener.accept(within=SOON), port)
                 expect_heard(dut, "client", port)
             except ExpectationFailed as failure:  # its cause is in the capture, as a rule
                 flaw = failure
@@ -156,10 +171,10 @@ def dressed(frame: bytes, offer: Offer) -> bytes:
     return compose(eth, ipv4, segment)
 
 
-def exchange(connection: StackConnection, port: int) -> None:
+def exchange(bench: Bench, connection: StackConnection, port: int) -> None:
     """Let the host fill the window, show it a hole, then take all it has, and close."""
     connection.wait_until(
-        lambda: connection.tcp.unread > WINDOW - MSS,
+        lambda: connection.tcp.unread > WINDOW - PEER_MSS,
         within=SOON,
         what=f"the host's data up to the window of {WINDOW}",
     )
@@ -172,6 +187,7 @@ def exchange(connection: StackConnection, port: int) -> None:
         within=SOON,
         what="the host's ACK of a segment behind a hole",
     )
+    bench.watch_for(LATER)
     connection.send(HOLE)
     if connection.receive(DOWN, within=SOON) != stream(DOWN, port):
         raise ExpectationFailed(f"{connection}: {DOWN} bytes came, but not those that were sent")
@@ -207,6 +223,8 @@ def judge(flow: tcpflow.Connection, offer: Offer, *, server: bool) -> None:
             raise ExpectationFailed(f"{who}: in #{segment.number} {wrong}")
     if wrong := misread_window(mine, theirs, offer) or shrunk_window(mine, offer):
         raise ExpectationFailed(f"{who}: {wrong}")
+    if "timestamps" in offer.names and (wrong := misechoed(mine, theirs)):
+        raise ExpectationFailed(f"{who}: {wrong}")
     reports = [segment.number for segment in mine if segment.sack]
     if bool(reports) is not ("sack" in offer.names) and len(mine) > 1:
         told = f"SACK blocks in #{reports[0]}" if reports else "no SACK block for a hole"
@@ -221,6 +239,8 @@ def misagreed(syn: tcpflow.FlowSegment, offer: Offer, *, server: bool) -> str:
             return f"it agreed to {option.__name__}, which was not offered"
         if option not in present and (not server or name in offer.names):
             return f"it did not {'agree to' if server else 'offer'} {option.__name__}"
+    if not syn.tcp.option(MSS):
+        return "it told no MSS"
     return "it answered an option that nobody knows" if UnknownOption in present else ""
 
 
@@ -234,6 +254,16 @@ def misused(segment: tcpflow.FlowSegment, offer: Offer) -> str:
     room = (offer.mss or DEFAULT_MSS) - (12 if stamped else 0)
     if len(segment.payload) > room:
         return f"it sent {len(segment.payload)} bytes, and the peer has room for {room}"
+    return ""
+
+
+def misechoed(
+    mine: tuple[tcpflow.FlowSegment, ...], theirs: tuple[tcpflow.FlowSegment, ...]
+) -> str:
+    """Where the host still echoes the peer's first timestamp, when it has later ones acked."""
+    first, last = theirs[0].tcp.option(Timestamps), mine[-1].tcp.option(Timestamps)
+    if first and last and first.value == last.echo and mine[-1].ack == theirs[-1].end:
+        return f"it echoes the timestamp of the peer's SYN in its last segment, #{mine[-1].number}"
     return ""
 
 
@@ -252,7 +282,7 @@ def misread_window(
             if end > edge:
                 return f"it sent up to byte {end} in #{segment.number}, beyond the window's {edge}"
             nearest = edge - end if nearest is None else min(nearest, edge - end)
-    if nearest is not None and nearest >= MSS:
+    if nearest is not None and nearest >= PEER_MSS:
         return f"it kept {nearest} bytes away from the window's edge, with {DOWN} to send"
     return ""
 

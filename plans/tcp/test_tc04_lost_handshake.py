@@ -11,6 +11,10 @@ Some hosts do not back off at once: Linux from 6.5 on only after so many timeout
 A client that never answers is given up after R2 (RFC 9293 3.8.3, set to one retransmission here):
 two SYN+ACKs come, no more, and when the time is over nothing is left: the ACK that would have
 completed the handshake is answered by a reset (3.10.7.2).
+
+A client whose ACK was lost gets the SYN+ACK a second time. Whatever it has sent meanwhile, it then
+sends an ACK, within ``ack_delay`` (seconds, 0.5): "irrespective of the sequence number, TCP MUST
+send an ACK" (RFC 5961 4.2).
 """
 
 import contextlib
@@ -54,7 +58,7 @@ SOON = seconds(3)
 GIVEN_UP = seconds(4.5)
 """When all that is lost must long have been sent again."""
 LINEAR = "net.ipv4.tcp_syn_linear_timeouts"
-HALF_OPEN = 5143
+HALF_OPEN, AGAIN = 5143, 5144
 CLIENTS = range(40_001, 40_004)
 ISN = 1_000_000
 RELEASED = seconds(3)
@@ -180,6 +184,41 @@ def test_a_half_open_connection_is_released(bench: Bench) -> None:
             seen.wait_for("peer--dut", match.tcp(dst_port=client, flags="RST", seq=number))
     for client in CLIENTS:
         point().expect_count(match.tcp(dst_port=client), 3)
+
+
+@pytest.mark.behaviour("TC-04", clause="RFC 9293 3.10.7.4, RFC 5961 4.2")
+@pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
+@drill(
+    "deaf to a second SYN+ACK",
+    faults.python_stack(defects.streams.DEAF_TO_SYN_ACKS),
+    caught=r"flags=ACK.*it did not come",
+)
+@drill(
+    "resets at a second SYN+ACK",
+    faults.python_stack(defects.streams.RESETS_SYN_ACKS),
+    caught=r"flags=ACK.*it did not come",
+)
+def test_a_third_ack_that_was_lost_is_sent_again(bench: Bench) -> None:
+    peer, dut = bench.host("peer", StackConfig()), bench.host("dut")
+    listener = peer.listen(AGAIN)
+    syn_acks = match.tcp(src_port=AGAIN, flags="SYN+ACK")
+    with bench.capture("peer--dut") as seen:
+        with peer.incoming.impaired(Drop(match.tcp(dst_port=AGAIN, has="ACK"))):
+            dut.tcp_connect(str(peer.address), AGAIN, send=UP, seed=AGAIN)
+            bench.wait_until(
+                lambda: len(seen.at("peer--dut").sent.all(syn_acks)) > 1,
+                GIVEN_UP,
+                "the peer's second SYN+ACK",
+            )
+            second = seen.at("peer--dut").sent.all(syn_acks)[1]
+            number = (tcp_of(second).seq + 1) % (1 << 32)
+            again = match.tcp(dst_port=AGAIN, flags="ACK", ack=number, payload_length=0)
+            view = seen.at("peer--dut").after(second)
+            within = seconds(bench.tolerance("ack_delay", 0.5))
+            bench.loop.run_until(lambda: bool(view.all(again)), within)
+            view.expect(again)
+        server = listener.accept(within=SOON)
+        expect_bytes(dut, ("client", AGAIN), server, up=UP)
 
 
 def tcp_of(frame: TracedFrame) -> TcpSegment:

@@ -5,6 +5,9 @@ ACK for at least every second full-sized segment" (RFC 9293 3.8.6.3, MUST-40, SH
 that comes out of order, and the one that fills the hole, are acknowledged "immediately" (RFC 5681
 4.2), since loss recovery counts on it.
 
+The time counts from the first segment that is not acknowledged: small ones that follow each other
+do not put it off.
+
 Tolerances, in seconds: ``ack_delay`` (0.5), and ``ack_at_once`` (0.03: less than the 40 ms which
 Linux delays at least, so that "at once" is not by the timer). Linux acknowledges each of the first
 segments of a connection ("quickack"): the pairs here outlast that.
@@ -27,6 +30,7 @@ from testbed import (
     faults,
     format_duration,
     match,
+    milliseconds,
     seconds,
     tcpflow,
 )
@@ -36,6 +40,7 @@ SMALL = 100
 HEADERS = 40
 PAIRS = 20
 ALONE = 4
+TRICKLE, EVERY = 6, milliseconds(150)
 PATIENCE = seconds(3)
 Sent = tcpflow.FlowSegment
 
@@ -63,6 +68,11 @@ Sent = tcpflow.FlowSegment
     caught="out of order, .* acknowledged after",
 )
 @drill(
+    "each segment delays the ACK anew",
+    faults.python_stack(defects.streams.EACH_SEGMENT_DELAYS),
+    caught="one of many small segments, .* acknowledged after",
+)
+@drill(
     "its ACKs are lost",
     faults.nft(
         "type filter hook output priority 0;",
@@ -82,6 +92,10 @@ def test_full_segments_by_two_and_lone_ones_in_time(bench: Bench) -> None:
             send(bench, c, bytes(2 * full), "two full segments")
         for turn in range(ALONE):
             send(bench, c, bytes(full if turn % 2 else SMALL), "a lone segment")
+        for _ in range(TRICKLE):
+            c.send(bytes(SMALL))
+            bench.watch_for(EVERY)
+        bench.wait_until(lambda: c.tcp.unacked == 0, PATIENCE, "an ACK of small segments")
         with peer.outgoing.impaired(Drop(Nth(1, matching=match.tcp(longer_than=0)))):
             send(bench, c, bytes(2 * full), "the segment that fills the hole")
         c.shutdown()
@@ -105,7 +119,9 @@ def judge(bench: Bench, flow: tcpflow.Connection) -> None:
     pairs, rest = data[: 2 * PAIRS], data[2 * PAIRS :]
     for second in pairs[1::2]:
         expect_acked(flow, second, at_once, "the second of two full segments")
-    alone, (ahead, filling) = rest[:ALONE], rest[ALONE : ALONE + 2]
+    alone, (ahead, filling) = rest[:ALONE], rest[ALONE + TRICKLE : ALONE + TRICKLE + 2]
+    for each in rest[ALONE : ALONE + TRICKLE]:
+        expect_acked(flow, each, most, "one of many small segments")
     waits = [expect_acked(flow, each, most, "a lone segment") for each in alone]
     bench.log(f"lone segments: acknowledged after {', '.join(map(format_duration, waits))}")
     expect_acked(flow, ahead, at_once, "a segment out of order", of=filling.seq)

@@ -4,8 +4,12 @@ Both ways at once, each segment is late by a time of its own, so that they overt
 one in ten comes twice. Each application reads every byte once and in order (RFC 9293 3.4, 3.10.7.4:
 segments beyond the next one expected are kept until those before them have come). No ACK ever
 covers a byte that has not come, nobody resets, and both directions come to their end.
+
+In the second plan the pieces are cut anew each time, so that they overlap in part, and their
+numbers go beyond 2**32 - 1, where they begin again at 0 (3.4).
 """
 
+import hashlib
 from collections.abc import Callable
 
 import pytest
@@ -18,9 +22,12 @@ from testbed import (
     Delay,
     Duplicate,
     ExpectationFailed,
+    SocketOptions,
+    StackConfig,
     TcpFlags,
     Topology,
     Transfer,
+    defects,
     drill,
     faults,
     match,
@@ -29,7 +36,19 @@ from testbed import (
     tcpflow,
 )
 
-PORT, PROXY_PORT = 5116, 6116
+PORT, PROXY_PORT, WRAP_PORT = 5116, 6116, 5216
+MODULUS = 1 << 32
+PIECES = (
+    (1500, 2000),
+    (500, 1000),
+    (2500, 2750),
+    (750, 1750),
+    (2250, 3100),
+    (0, 800),
+    (1700, 2600),
+    (2850, 3501),
+)
+"""Where each piece begins and ends: some lie in others, some reach into them, from either side."""
 SIZE = 200_000
 LATENCY, JITTER = milliseconds(10), milliseconds(10)
 TWICE = 0.1
@@ -174,3 +193,45 @@ def expect_honest_acks(
         raise ExpectationFailed(
             f"{who} acked {last} in the end, expected {SIZE + 2}: a SYN, {SIZE} bytes and a FIN"
         )
+
+
+@pytest.mark.behaviour("TC-16", clause="RFC 9293 3.4, 3.10.7.4")
+@pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
+@drill(
+    "ends where numbers begin again",
+    faults.python_stack(defects.streams.ENDS_AT_THE_WRAP),
+    caught="pieces that overlap",
+)
+@drill(
+    "muddles what overlaps",
+    faults.python_stack(defects.streams.MUDDLES_OVERLAPS),
+    caught="pieces that overlap",
+)
+def test_pieces_that_overlap_where_numbers_begin_again(bench: Bench) -> None:
+    peer, dut = bench.host("peer", StackConfig()), bench.host("dut")
+    data = hashlib.shake_128(b"TC-16").digest(PIECES[-1][1])
+    dut.tcp_serve(WRAP_PORT)
+    with bench.capture("peer--dut") as seen:
+        wrap = SocketOptions(isn=-len(data) // 2 % MODULUS, timestamps=False)
+        c = peer.connect("dut", WRAP_PORT, options=wrap)
+        first = c.tcp.snd_nxt
+        c.steer.mute()  # else it has its own say about the ACKs of what is sent by hand
+        for start, end in PIECES:
+            fin = TcpFlags.FIN if end == len(data) else TcpFlags.PSH
+            piece = data[start:end]
+            c.steer.send(TcpFlags.ACK | fin, piece, seq=(first + start) % MODULUS)
+            bench.watch_for(milliseconds(1))
+        last = match.tcp(src_port=WRAP_PORT, ack=(first + len(data) + 1) % MODULUS)
+        told = f"{dut.name}: pieces that overlap, whose numbers go beyond 2**32"
+        try:
+            seen.wait_for("peer--dut", last, seconds(2))
+            received = dut.tcp_result("server", WRAP_PORT, within=seconds(2))[1]
+        except ExpectationFailed as failure:
+            raise ExpectationFailed(f"{told}: {failure.summary}", failure.details) from None
+        if (received.error, received.sha256) != (None, hashlib.sha256(data).hexdigest()):
+            raise ExpectationFailed(
+                f"{told}: received {received.octets} bytes"
+                f"{f' and {received.error}' if received.error else ''}, not the {len(data)} sent"
+            )
+        c.steer.give_back()
+        c.abort()
