@@ -19,6 +19,8 @@ from testbed import (
     EthFrame,
     IPv4Packet,
     Matcher,
+    ParameterProblem,
+    Redirect,
     TcpSegment,
     TimeExceeded,
     Topology,
@@ -55,7 +57,13 @@ def unreported(spent: IPv4Packet) -> Iterator[IPv4Packet]:
     yield replace(spent, offset=8)
     yield replace(spent, offset=8, mf=True, payload=MARK.ljust(64))
     yield enclose(spent, TimeExceeded(0, replace(spent, src=spent.dst, dst=spent.src).emit()))
-    yield enclose(spent, DestinationUnreachable(3, spent.emit()))
+    quoted = replace(spent, src=spent.dst, dst=spent.src).emit()
+    for error in (
+        DestinationUnreachable(3, quoted),
+        Redirect(1, spent.src, quoted),
+        ParameterProblem(1, quoted),
+    ):
+        yield enclose(spent, error)
 
 
 def told(bench: Bench, by: str, link: str, about: IPv4Packet) -> Matcher:
@@ -63,7 +71,9 @@ def told(bench: Bench, by: str, link: str, about: IPv4Packet) -> Matcher:
     net = bench.bring_up_network()
     a, reporter = net["a"], net.at(by, link)
     message = match.icmpv4(type=EXCEEDED, code=0, quoting=about.emit(), bad_checksum=False)
-    header = match.ipv4(src=reporter.ip, dst=a.ip, fragment=False, bad_checksum=False)
+    # With the TTL of what it is about, as old routers had it, it would not get far.
+    far = match.ipv4(ttl=range(32, 256))
+    header = far & match.ipv4(src=reporter.ip, dst=a.ip, fragment=False, bad_checksum=False)
     return match.eth(src=a.gateway_mac, dst=a.mac) & header & message
 
 
@@ -115,7 +125,10 @@ def test_spent_packets_are_reported_hop_by_hop(bench: Bench) -> None:
     net = bench.bring_up_network()
     a, b, dut, following = net["a"], net["b"], net.at("dut", "a--dut"), net.at("next", "next--b")
     spent = IPv4Packet(a.ip, b.ip, ttl=1, payload=MARK)
-    loud = [replace(form, ident=number) for number, form in enumerate(reported(spent), 1)]
+    # What is for the next router itself has to get there first.
+    to_next = replace(spent, dst=net.at("next", "dut--next").ip)
+    forms = [*reported(spent), to_next]
+    loud = [replace(form, ident=number) for number, form in enumerate(forms, 1)]
     hush = [replace(form, ident=0xFFFF - n) for n, form in enumerate(unreported(spent))]
     probes = [
         enclose(replace(spent, ttl=ttl, ident=0x700 + ttl), UdpDatagram(40005, TRACEROUTE + ttl))
