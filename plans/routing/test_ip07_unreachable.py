@@ -17,6 +17,7 @@ import pytest
 from testbed import (
     Bench,
     DestinationUnreachable,
+    EchoReply,
     EchoRequest,
     EthFrame,
     IPv4Packet,
@@ -67,6 +68,7 @@ def reported(lost: Callable[[], IPv4Packet]) -> Iterator[IPv4Packet]:
     yield enclose(lost(), UdpDatagram(40007, PORT, MARK * 100))
     yield enclose(lost(), TcpSegment(40007, PORT, payload=MARK))
     yield enclose(lost(), EchoRequest(7, 7, MARK))
+    yield enclose(lost(), EchoReply(7, 7, MARK))
 
 
 def unreported(lost: Callable[[], IPv4Packet]) -> Iterator[IPv4Packet]:
@@ -120,7 +122,7 @@ def told(bench: Bench, code: int, about: IPv4Packet) -> Matcher:
         f"ip daddr {NO_NETWORK} ip frag-off & 0x1fff != 0 ip frag-off set 0",
         family="netdev",
     ),
-    caught=r"a--dut: expect 14 of icmpv4\(\): 16 came",
+    caught=r"a--dut: expect 17 of icmpv4\(\): 19 came",
 )
 @drill(
     "silent",
@@ -159,9 +161,13 @@ def test_what_cannot_be_delivered_is_reported_once(bench: Bench) -> None:
         seen.settle()
         for code, packet in soon:
             seen.at("a--dut").expect(told(bench, code, packet))
+        within = seconds(bench.tolerance("host_unreachable", 5.0))
         for code, packet in late:
-            within = seconds(bench.tolerance("host_unreachable", 5.0))
             seen.wait_for("a--dut", told(bench, code, packet), within)
+        # It goes on to be told: whoever sends after that has the same right to know.
+        late.append((HOST, to(absent)()))
+        nic.inject(compose(EthFrame(dut.mac, a.mac), late[-1][1], pad=True))
+        seen.wait_for("a--dut", told(bench, HOST, late[-1][1]), within)
         seen.settle()
 
     for code, packet in (*late, *soon):
