@@ -4,11 +4,13 @@ One reply to each request, from the address that was asked, code 0, whatever the
 odd byte, the most that fits a frame, and up to 65507 bytes in fragments (RFC 792; RFC 1122 3.2.2.6:
 "data received in an ICMP Echo Request MUST be entirely included in the resulting Echo Reply"). A
 request whose ICMP checksum is wrong gets none. A router has several addresses: the reply comes from
-the one that was asked, whichever it is (RFC 1122 3.2.2.6: "the source IP address of the Echo Reply
+the one that was asked, whichever it is and whatever port it belongs to, also to who is not on the
+link (RFC 1122 3.2.2.6: "the source IP address of the Echo Reply
 MUST be the same as the specific-destination address").
 """
 
-from ipaddress import IPv4Interface
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
@@ -39,6 +41,8 @@ LARGEST = 65535 - HEADERS
 ANOTHER = IPv4Interface("198.51.100.8/24")
 """One more address of the router, on the same link."""
 
+FAR = IPv4Address("203.0.113.8")
+
 ANSWERS_IN_SHORT = """
 import socket
 wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
@@ -60,7 +64,8 @@ def request(number: int, size: int) -> EchoRequest:
     return EchoRequest(ident=0xFFFF - number * 0x1111, sequence=number * 0x1111, data=data)
 
 
-OTHER_WAY = request(13, 120)
+OTHER_WAY, OTHER_PORT = request(12, 120), request(13, 121)
+FROM_AFAR = request(14, 57)
 SPOILT, WRONG = request(15, 56), 0x0BAD
 
 
@@ -69,6 +74,13 @@ def reply_to(asked: EchoRequest) -> Matcher:
     return match.icmpv4(
         type=0, code=0, ident=asked.ident, seq=asked.sequence, data=asked.data, bad_checksum=False
     )
+
+
+def carrying() -> EchoRequest:
+    """A request to whose checksum the 0x0800 of its type cannot be added without a carry."""
+    plain = EchoRequest(1, 1, bytes(2) + b"carry")
+    checksum = int.from_bytes(plain.emit()[2:4], "big")
+    return replace(plain, data=((checksum - 0xFF00) % 0xFFFF).to_bytes(2, "big") + plain.data[2:])
 
 
 def whole_reply(seen: Capture, asked: EchoRequest) -> bytes:
@@ -88,7 +100,7 @@ def whole_reply(seen: Capture, asked: EchoRequest) -> bytes:
 
 
 @pytest.mark.behaviour("IP-08", clause="RFC 1122 3.2.2.6")
-@pytest.mark.topology(Topology.star("dut:router", "a"))
+@pytest.mark.topology(Topology.star("dut:router", "a", "b"))
 @drill(
     "truncates data",
     faults.all_of(
@@ -114,7 +126,7 @@ def whole_reply(seen: Capture, asked: EchoRequest) -> bytes:
         f"icmp checksum {WRONG} @th,16,16 set 0x{SPOILT.emit()[2:4].hex()}",
         family="netdev",
     ),
-    caught="a--dut: expect 12 of icmpv4.*: 13 came",
+    caught="a--dut: expect 17 of icmpv4.*: 18 came",
 )
 @drill(
     "answers from another address",
@@ -128,21 +140,30 @@ def test_every_echo_comes_back_whole(bench: Bench) -> None:
     net = bench.bring_up_network()
     a, dut = net["a"], net.at("dut", "a--dut")
     mtu = bench.nic("a").mtu
-    sizes = (0, 1, 2, 55, 56, 999, mtu - HEADERS, mtu - HEADERS + 1, 8001, 30000, LARGEST)
+    sizes = (0, 1, 2, 55, 56, 999, mtu - HEADERS, mtu - HEADERS + 1, 4000, 8001, 30000, LARGEST)
     asked = [request(number, size) for number, size in enumerate(sizes)]
+    asked += (EchoRequest(0, 0, b"\xff" * 57), carrying())
     bench.router("dut").add_address(bench.port("dut", toward="a"), ANOTHER)
+    bench.router("dut").add_route(IPv4Network(FAR), a.ip)
+    others = (
+        (a.ip, ANOTHER.ip, OTHER_WAY),
+        (a.ip, net.at("dut", "b--dut").ip, OTHER_PORT),
+        (FAR, dut.ip, FROM_AFAR),
+    )
 
     with bench.capture() as seen:
         for number, echo in enumerate(asked, 1):
             packet = IPv4Packet.parse(compose(IPv4Packet(a.ip, dut.ip, ident=number), echo))
             for piece in fragment(packet, mtu):
                 bench.nic("a").inject(compose(EthFrame(dut.mac, a.mac), piece, pad=True))
-        elsewhere = IPv4Packet(a.ip, ANOTHER.ip, ident=len(sizes) + 1)
-        bench.nic("a").inject(compose(EthFrame(dut.mac, a.mac), elsewhere, OTHER_WAY))
+        for source, to, echo in others:
+            there = IPv4Packet(source, to, ident=90)
+            bench.nic("a").inject(compose(EthFrame(dut.mac, a.mac), there, echo))
         packet = IPv4Packet(a.ip, dut.ip, protocol=1, payload=SPOILT.emit(checksum=WRONG))
         bench.nic("a").inject(compose(EthFrame(dut.mac, a.mac), packet))
         # A router's own answers come from its processor, which barriers may overtake.
-        replies = [match.icmpv4(type=0, ident=e.ident, seq=e.sequence) for e in [*asked, OTHER_WAY]]
+        all_asked = [*asked, *(echo for _, _, echo in others)]
+        replies = [match.icmpv4(type=0, ident=e.ident, seq=e.sequence) for e in all_asked]
         bench.loop.run_until(
             lambda: all(seen.at("a--dut").all(reply) for reply in replies), seconds(2)
         )
@@ -158,6 +179,7 @@ def test_every_echo_comes_back_whole(bench: Bench) -> None:
             raise ExpectationFailed(
                 f"a--dut: the reply to {len(echo.data)} bytes is another: {wrong[0]}"
             )
-    other = match.ipv4(src=ANOTHER.ip, dst=a.ip, bad_checksum=False)
-    seen.at("a--dut").expect_count(frame & other & reply_to(OTHER_WAY), 1)
-    seen.at("a--dut").expect_count(match.icmpv4(), len(asked) + 1)
+    for source, to, echo in others:
+        other = match.ipv4(src=to, dst=source, bad_checksum=False)
+        seen.at("a--dut").expect_count(frame & other & reply_to(echo), 1)
+    seen.at("a--dut").expect_count(match.icmpv4(), len(all_asked))
