@@ -35,15 +35,15 @@ NEIGHBOUR_MAC = MacAddr("02:00:00:00:09:51")
 """Of stations that are only heard of: what is sent to them is seen on the cable."""
 
 
-def strangers(bench: Bench) -> tuple[IPv4Address, IPv4Address]:
-    """Two senders on a's link that have not been told lately.
+def strangers(bench: Bench) -> tuple[IPv4Address, IPv4Address, IPv4Address]:
+    """Three senders on a's link that have not been told lately.
 
     A router need not go on telling a host that does not listen: Linux stops at nine times.
     """
     station = bench.bring_up_network().station("a")
-    first = station.address + 50 + 2 * (bench.loop.wall_now() // seconds(1) % 75)
-    station.answer_for |= {first, first + 1}
-    return first, first + 1
+    first = station.address + 50 + 3 * (bench.loop.wall_now() // seconds(1) % 50)
+    station.answer_for |= {first, first + 1, first + 2}
+    return first, first + 1, first + 2
 
 
 def redirect(bench: Bench, link: str, to: IPv4Address, about: Matcher | bytes) -> Matcher:
@@ -82,24 +82,29 @@ def test_router_names_the_better_next_hop_and_forwards(bench: Bench) -> None:
     net, dut = bench.bring_up_network(), bench.router("dut")
     a, b, port = net["a"], net["b"], bench.port("dut", toward="a")
     better, neighbour = a.ip + 40, a.ip + 41
-    one, another = strangers(bench)
+    one, another, third = strangers(bench)
     dut.set_redirects(on=True)
     dut.add_route(FAR, better)
     dut.add_arp(port, better, BETTER_MAC)
     dut.add_arp(port, neighbour, NEIGHBOUR_MAC)
     far = IPv4Packet(one, FAR[9], payload=MARK)
+    too = IPv4Packet(third, FAR[10], payload=MARK)
     near = IPv4Packet(another, neighbour, payload=MARK)
     other = IPv4Packet(a.ip, b.ip, payload=MARK)
     dut.add_route(BEHIND, a.ip)
     passing = IPv4Packet(BEHIND[9], FAR[11], payload=MARK)
 
     with bench.capture() as seen:
-        for packet in (far, near, other, passing):
+        for packet in (far, too, near, other, passing):
             bench.nic("a").inject(compose(EthFrame(a.gateway_mac, a.mac), packet, pad=True))
         seen.settle()
 
     at_a = seen.at("a--dut")
-    for packet, hop, mac in ((far, better, BETTER_MAC), (near, neighbour, NEIGHBOUR_MAC)):
+    for packet, hop, mac in (
+        (far, better, BETTER_MAC),
+        (too, better, BETTER_MAC),
+        (near, neighbour, NEIGHBOUR_MAC),
+    ):
         told = match.eth(dst=a.mac) & match.ipv4(dst=packet.src)
         at_a.expect_count(told & redirect(bench, "a--dut", hop, packet.emit()), 1)
         header = match.ipv4(src=packet.src, dst=packet.dst, ttl=63, bad_checksum=False)
@@ -107,7 +112,7 @@ def test_router_names_the_better_next_hop_and_forwards(bench: Bench) -> None:
     through = match.ipv4(src=passing.src, dst=passing.dst, ttl=63, bad_checksum=False)
     at_a.expect_count(match.eth(src=a.gateway_mac, dst=BETTER_MAC) & through, 1)
     at_a.expect_none(match.icmpv4(type=REDIRECT, quoting=match.ipv4(src=passing.src)))
-    at_a.expect_count(match.icmpv4(), 2)
+    at_a.expect_count(match.icmpv4(), 3)
     seen.at("b--dut").expect_count(match.containing(MARK), 1)
     seen.at("b--dut").expect_none(match.icmpv4())
 
