@@ -49,6 +49,8 @@ from testbed import (
 GROUP, TWIN, OTHER = (IPv4Address(ip) for ip in ("239.129.13.1", "239.1.13.1", "239.129.13.2"))
 """The first two have one MAC address."""
 LOCAL = IPv4Address("224.0.0.251")
+CHANNELS = tuple(IPv4Address(ip) for ip in ("224.0.1.9", *(f"239.77.1.{n}" for n in range(1, 9))))
+"""Groups next to those that stay on their link, and more than a few at once."""
 ALL_SYSTEMS, ALL_ROUTERS = IPv4Address("224.0.0.1"), IPv4Address("224.0.0.2")
 ANY = IPv4Address(0)
 ROUTER_ALERT = bytes((0x94, 4, 0, 0))
@@ -185,6 +187,12 @@ def test_groups_go_to_links_with_members_only(bench: Bench) -> None:
 
         joins(bench, "c", GROUP)
         expect_delivery(bench, seen, GROUP, b"both joined", "b", "c")
+        expect_delivery(bench, seen, OTHER, b"c is in two groups", "c")
+        for group in CHANNELS:
+            joins(bench, "b", group)
+        for group in CHANNELS:
+            expect_delivery(bench, seen, group, b"b joined " + str(group).encode(), "b")
+        expect_delivery(bench, seen, GROUP, bytes(1000) + b"a large one", "b", "c")
         joins(bench, "a", GROUP)
         expect_delivery(bench, seen, GROUP, b"the sender's link, too", "b", "c")
         send(bench, GROUP, b"with two hops left", ttl=2)
@@ -245,6 +253,7 @@ def test_the_last_member_ends_it_and_no_other(bench: Bench) -> None:
         for leaf in LISTENERS:
             seen.wait_for(f"{leaf}--dut", query_about(bench, leaf, ANY), within=SOON)
             joins(bench, leaf, GROUP)
+        joins(bench, "b", OTHER)
         expect_delivery(bench, seen, GROUP, b"both joined", "b", "c")
 
         # At c there are two members, of which one goes and the other answers.
@@ -263,6 +272,7 @@ def test_the_last_member_ends_it_and_no_other(bench: Bench) -> None:
         expect_delivery(bench, seen, GROUP, b"the last one was asked for", "b", "c")
         bench.watch_for(Duration(LAST_MEMBER + late(bench)))
         expect_delivery(bench, seen, GROUP, b"the last one left", "c")
+        expect_delivery(bench, seen, OTHER, b"but not of the other group", "b")
         joins(bench, "b", GROUP)
         expect_delivery(bench, seen, GROUP, b"b is back", "b", "c")
 
