@@ -24,9 +24,14 @@ from testbed import (
     match,
 )
 
-MTUS = (1400, 577, 100)
-"""The room for payload that they leave: no multiple of 8, odd, a multiple of 8."""
+MTUS = (1400, 577, 100, 68)
+"""The room for payload that they leave: no multiple of 8, odd, a multiple of 8, the least.
 
+RFC 791 3.2: "Every internet module must be able to forward a datagram of 68 octets without further
+fragmentation."
+"""
+
+BODY = bytes(at * 7 % 251 for at in range(1500))
 COPIED, NOT_COPIED = b"\x9e\x04ab", b"\x5e\x04cd"
 """RFC 4727's options for experiments: no router has a use for them."""
 
@@ -36,11 +41,14 @@ def oversize(there: IPv4Packet, mtu: int, most: int) -> Iterator[IPv4Packet]:
     body = bytes(at * 7 % 251 for at in range(most))
     for length in (mtu + 1, mtu + 8, mtu + mtu // 2, most):
         yield replace(there, payload=body[: min(length, most) - 20])
-    yield replace(there, tos=0xB8, protocol=17, payload=body[: mtu + 3])
+    yield replace(there, tos=0xBA, protocol=17, payload=body[: mtu + 3])
+    for protocol in (1, 6, 50):
+        yield replace(there, protocol=protocol, payload=body[: mtu + 9])
     yield replace(there, options=COPIED + NOT_COPIED, payload=body[: most - 28])
     # What is a fragment already is cut up further, and MF on its last piece is its own.
     yield replace(there, mf=True, payload=body[: (mtu + 80) // 8 * 8])
     yield replace(there, offset=800, payload=body[: mtu + 5])
+    yield replace(there, offset=64_000, payload=body[: mtu + 5])  # near the end of what can be
 
 
 def faults_in(piece: IPv4Packet, whole: IPv4Packet, mtu: int, *, last: bool) -> Iterator[str]:
@@ -131,7 +139,7 @@ def test_fragments_fit_and_make_up_the_packet(bench: Bench) -> None:
     most = bench.nic("a").mtu
     for mtu in MTUS:
         dut.set_mtu(bench.port("dut", toward="b"), mtu)
-        fits = IPv4Packet(a.ip, b.ip, ident=0x0F17, payload=bytes(range(1, 81)).ljust(mtu - 20))
+        fits = IPv4Packet(a.ip, b.ip, ident=0x0F17, payload=BODY[: mtu - 20])
         there = [
             replace(packet, ident=mtu + number)
             for number, packet in enumerate(oversize(IPv4Packet(a.ip, b.ip), mtu, most))
@@ -152,6 +160,7 @@ def test_fragments_fit_and_make_up_the_packet(bench: Bench) -> None:
                 protocol=packet.protocol,
                 ttl=packet.ttl - 1,
                 dscp=packet.dscp,
+                ecn=packet.ecn,
                 df=False,
                 bad_checksum=False,
             )
