@@ -30,7 +30,7 @@ from testbed import (
 )
 
 PAYLOAD = bytes(at * 7 % 251 for at in range(4000))
-CUTS = (480, 640, 1280, 1288, 1960, 2600, 3200, 3840)
+CUTS = (8, 480, 640, 1280, 1288, 1960, 2600, 3200, 3840)
 """Where fragments end that fit every link: unequal, so that a set that was merged shows."""
 
 FIRST_LINK, SECOND_LINK, LARGE = 1100, 700, 1280
@@ -54,7 +54,7 @@ def two_hops_on(piece: IPv4Packet, src: MacAddr, dst: MacAddr) -> Matcher:
         protocol=piece.protocol,
         ttl=piece.ttl - 2,
         ident=piece.ident,
-        df=False,
+        df=piece.df,
         mf=piece.mf,
         offset=piece.offset,
         payload=piece.payload,
@@ -67,7 +67,7 @@ def two_hops_on(piece: IPv4Packet, src: MacAddr, dst: MacAddr) -> Matcher:
 @drill(
     "drops later fragments",
     faults.nft("type filter hook forward priority 0;", "ip frag-off & 0x1fff != 0 drop"),
-    caught="next--b: expect 1 of .*ident=3.*offset=480.*did not come",
+    caught="next--b: expect 1 of .*ident=3.*offset=8.*did not come",
 )
 @drill(
     "reassembles on the way",
@@ -93,10 +93,16 @@ def test_routers_leave_fragments_apart(bench: Bench) -> None:
     backwards = cut(replace(there, ident=1))[::-1]
     doubled = cut(replace(there, ident=2))
     torn = cut(replace(there, ident=3))[1:-1]
-    large = [replace(there, ident=4), replace(there, ident=5, payload=PAYLOAD[: LARGE - 20])]
+    marked = [replace(piece, df=True) for piece in cut(replace(there, ident=7))]
+    ends_long = LARGE // 8 * 8 - 24 + 1201  # whose last fragment is too long, too
+    large = [
+        replace(there, ident=4),
+        replace(there, ident=5, payload=PAYLOAD[: LARGE - 20]),
+        replace(there, ident=6, payload=PAYLOAD[:ends_long]),
+    ]
 
     with bench.capture() as seen:
-        for piece in (*backwards, *doubled, *doubled, *torn):
+        for piece in (*backwards, *doubled, *doubled, *torn, *marked):
             bench.nic("a").inject(compose(EthFrame(a.gateway_mac, a.mac), piece))
         for packet in large:
             for piece in fragment(packet, LARGE):
@@ -104,7 +110,7 @@ def test_routers_leave_fragments_apart(bench: Bench) -> None:
         seen.settle()
 
     at_b = seen.at("next--b")
-    for pieces, copies in ((torn, 1), (backwards, 1), (doubled, 2)):
+    for pieces, copies in ((torn, 1), (backwards, 1), (doubled, 2), (marked, 1)):
         each = [two_hops_on(piece, last.mac, b.mac) for piece in pieces]
         for one in each:
             at_b.expect_count(one, copies)
