@@ -105,10 +105,19 @@ def attacks(there: IPv4Packet) -> Iterator[tuple[str, list[IPv4Packet]]]:
     yield "whole", [replace(there, payload=syn)]
     yield "its header in fragments of 8 bytes", cut(there, syn, 8, 16)
     yield "its header in fragments, flags in the second", cut(there, syn, 8)
+    yield "its header in fragments, flags in the first", cut(there, syn, 16)
     yield "its header in fragments, the last one first", cut(there, syn, 8)[::-1]
     yield (
         "its flags in a second fragment that overwrite those of the first",
         [piece(there, 0, ack[:HEADER] + bytes(4)), piece(there, 8, syn[8:], mf=False)],
+    )
+    yield (
+        "its flags in a second fragment, of three, that overwrite those of the first",
+        [
+            piece(there, 0, ack[:HEADER] + bytes(4)),
+            piece(there, 8, syn[8:HEADER] + bytes(4)),
+            piece(there, 24, b"more", mf=False),
+        ],
     )
     yield (
         "its port in a tiny fragment at the start that overwrite those of the first",
@@ -118,6 +127,10 @@ def attacks(there: IPv4Packet) -> Iterator[tuple[str, list[IPv4Packet]]]:
             piece(there, 24, b"more", mf=False),
         ],
     )
+    large = segment(there, CLOSED, TcpFlags.SYN, BODY[:60])
+    yield "its header whole in a fragment", cut(there, large, 24)
+    options = replace(there, options=b"\x01" * 12)  # no part of the TCP header
+    yield "its header in fragments, behind options", cut(options, syn, 8)
 
 
 def legitimate(there: IPv4Packet) -> Iterator[tuple[str, list[IPv4Packet]]]:
