@@ -29,7 +29,7 @@ from testbed import (
     match,
 )
 
-MTUS = (1300, 576, 1499)
+MTUS = (1300, 576, 1499, 296, 68)
 BODY = bytes(at * 7 % 251 for at in range(1500))
 OPTIONS = b"\x01" * 8
 IP_HEADER, UDP_HEADERS, TCP_HEADERS = 20, 28, 40
@@ -57,6 +57,7 @@ def told(bench: Bench, mtu: int, about: IPv4Packet) -> Matcher:
     net = bench.bring_up_network()
     dut = net.at("dut", "a--dut")
     header = match.ipv4(src=dut.ip, dst=about.src, fragment=False, bad_checksum=False)
+    header &= match.ipv4(ttl=range(32, 256))  # its sender may be far away
     return (
         match.eth(src=dut.mac, dst=net["a"].mac)
         & header
