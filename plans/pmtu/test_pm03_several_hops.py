@@ -47,7 +47,8 @@ def narrow(bench: Bench, widest: int) -> tuple[int, int]:
 
 def told(router: IPv4Address, mtu: int, about: Matcher | bytes) -> Matcher:
     """The message of a router that the next hop carries no more than ``mtu``."""
-    return match.ipv4(src=router, fragment=False, bad_checksum=False) & match.icmpv4(
+    header = match.ipv4(src=router, ttl=range(32, 256), fragment=False, bad_checksum=False)
+    return header & match.icmpv4(
         type=3, code=4, next_hop_mtu=mtu, quoting=about, bad_checksum=False
     )
 
