@@ -35,7 +35,7 @@ from testbed import (
     match,
 )
 
-MTUS = (1400, 1492, 576)
+MTUS = (1400, 1492, 576, 540)
 HEADERS = 40
 ABSENT = 536  # RFC 9293 3.7.1: what an MSS that is not announced counts as
 USUAL, LOW = 1460, 500
@@ -99,6 +99,12 @@ def enclosed(packet: IPv4Packet, segment: TcpSegment) -> IPv4Packet:
     return replace(whole, payload=data)
 
 
+def varied(packet: IPv4Packet, number: int) -> IPv4Packet:
+    """``packet`` with this identification; some have no DF, some have options of IP's own."""
+    options = b"\x01" * (4 if number % 3 == 0 else 0)
+    return replace(packet, ident=number, df=number % 2 == 0, options=options)
+
+
 def sum_of(data: bytes) -> int:
     """The sum of 16-bit words."""
     return sum(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
@@ -119,7 +125,13 @@ def through(packet: IPv4Packet, inner: TcpSegment) -> Matcher:
     """``inner`` in ``packet``, a hop on, by what plans judge one by one."""
     mss = next(option.value for option in inner.options if isinstance(option, MSS))
     return match.ipv4(
-        src=packet.src, dst=packet.dst, ident=packet.ident, ttl=packet.ttl - 1, bad_checksum=False
+        src=packet.src,
+        dst=packet.dst,
+        ident=packet.ident,
+        ttl=packet.ttl - 1,
+        df=packet.df,
+        options=packet.options,
+        bad_checksum=False,
     ) & match.tcp(src_port=inner.src_port, mss=mss, bad_checksum=False)
 
 
@@ -138,7 +150,7 @@ class Exchange:
             packet = IPv4Packet(here.ip, there.ip, df=True)
             for segment in handshakes(here.ip, mtu):
                 wanted = clamped(segment, most)
-                mine = enclosed(replace(packet, ident=segment.src_port), segment)
+                mine = enclosed(varied(packet, segment.src_port), segment)
                 self.due.append((there.node, through(mine, wanted)))
                 self._send(here.node, there.node, mine, enclosed(mine, wanted).payload)
             for number, other in enumerate(others(packet), 3000):
