@@ -38,7 +38,11 @@ DENIED = (
     "/./admin/../admin/x",
     "http://dut.test/admin",
     "/admin?x",
+    "/ADMIN/../admin",
+    "/private",
+    "/private/key",
 )
+RULES = ("/admin", "/private")
 PASSED = ("/", "/administration", "/public/admin", "/x?path=/admin")
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -64,25 +68,33 @@ def within(bench: Bench) -> Duration:
 def test_denied_sources_are_kept_out(bench: Bench) -> None:
     client, one, to = balanced(bench)
     network: IPv4Network = bench.bring_up_network()["client"].address.network
-    denied, neighbour = network[78], network[79]
-    for each in (denied, neighbour):
+    denied, others, neighbours = (network[78], network[85]), network[87], (network[79], network[83])
+    for each in (*denied, others, *neighbours):
         client.add_address(f"{each}/24")
-    bench.balancer("dut").deny_source(IPv4Network(denied))
+    bench.balancer("dut").deny_source(IPv4Network(denied[0]))
+    bench.balancer("dut").deny_source(IPv4Network(f"{network[84]}/30"))  # 84 to 87
     with bench.capture("client--dut") as seen:
-        refused = client.open(to, PORT, source=denied)
-        bench.watch_for(within(bench))
-        if refused.state not in (State.SYN_SENT, State.CLOSED) or one.tcp.readable:
-            raise ExpectationFailed(f"dut: a connection from {denied}, which is denied, came to be")
-        for source in (client.address, neighbour):
+        for source in (*denied, others):
+            refused = client.open(to, PORT, source=source)
+            bench.watch_for(within(bench))
+            if refused.state not in (State.SYN_SENT, State.CLOSED) or one.tcp.readable:
+                raise ExpectationFailed(
+                    f"dut: a connection from {source}, which is denied, came to be"
+                )
+            refused.abort()
+        for source in (client.address, *neighbours):
             client.connect(to, PORT, source=source, within=within(bench))
             one.accept(within=within(bench))
         seen.settle()
-    seen.at("client--dut").expect_none(match.ipv4(src=to, dst=denied) & match.tcp(flags="SYN+ACK"))
+    to_denied = match.ipv4(src=to, dst={*denied, others})
+    seen.at("client--dut").expect_none(to_denied & match.tcp(flags="SYN+ACK"))
 
 
-def request(target: str, mark: str) -> bytes:
+def request(target: str, mark: str, method: str = "GET", body: bytes = b"") -> bytes:
     """A request that can be told from others on the wire."""
-    return f"GET {target} HTTP/1.1\r\nHost: dut.test\r\nX-Mark: {mark}\r\n\r\n".encode()
+    length = f"Content-Length: {len(body)}\r\n" if body else ""
+    head = f"{method} {target} HTTP/1.1\r\nHost: dut.test\r\nX-Mark: {mark}\r\n{length}\r\n"
+    return head.encode() + body
 
 
 def status(connection: StackConnection, bench: Bench) -> bytes:
@@ -94,11 +106,15 @@ def status(connection: StackConnection, bench: Bench) -> bytes:
 @PAIR
 def test_denied_paths_reach_no_server(bench: Bench) -> None:
     client, one, to = balanced(bench)
-    bench.balancer("dut").deny_path("/admin")
+    for path in RULES:
+        bench.balancer("dut").deny_path(path)
+    asked = [(target, request(target, "denied-GET")) for target in DENIED]
+    for method in ("HEAD", "POST", "PUT", "DELETE", "OPTIONS"):
+        body = b"x=1" if method in {"POST", "PUT"} else b""
+        asked.append(("/admin", request("/admin", f"denied-{method}", method, body)))
     with bench.capture("one--dut") as seen:
-        for number, target in enumerate(DENIED):
+        for target, data in asked:
             connection = client.connect(to, PORT, within=within(bench))
-            data = request(target, f"denied-{number}")
             connection.send(data[:9])
             connection.send(data[9:])
             expect_refused(status(connection, bench), target)
@@ -129,24 +145,35 @@ def test_other_paths_pass(bench: Bench) -> None:
 
 @AP06
 @PAIR
-def test_second_requests_are_looked_at_too(bench: Bench) -> None:
+@pytest.mark.parametrize("allowed", [1, 3])
+def test_later_requests_are_looked_at_too(bench: Bench, allowed: int) -> None:
+    """A request that follows others is looked at, also when it comes in one piece with the last."""
     client, one, to = balanced(bench)
     bench.balancer("dut").deny_path("/admin")
-    with bench.capture("one--dut") as seen:
-        connection = client.connect(to, PORT, within=within(bench))
-        first = request("/", "first")
-        connection.send(first)
-        server = one.accept(within=within(bench))
-        server.receive(len(first), within=within(bench))
-        server.send(ANSWER)
-        connection.receive(len(ANSWER), within=within(bench))
-        connection.send(request("/admin", "denied-second"))
-        if server.receive_all(within=within(bench)):
-            raise ExpectationFailed("dut: the server got more than the first request")
-        server.close()
-        expect_refused(status(connection, bench), "/admin, the second of its connection")
-        seen.settle()
-    seen.at("one--dut").expect_none(match.containing(b"X-Mark: denied-"))
+    good, bad = request("/", "passed", "POST", b"GET /x HTTP/1.1"), request("/admin", "denied-late")
+    for together in (False, True):
+        with bench.capture("one--dut") as seen:
+            connection = client.connect(to, PORT, within=within(bench))
+            server: StackConnection | None = None
+            for number in range(1, allowed + 1):
+                last = together and number == allowed
+                connection.send(good + bad if last else good)
+                server = server or one.accept(within=within(bench))
+                if (got := server.receive(len(good), within=within(bench))) != good:
+                    raise ExpectationFailed(f"dut: request {number} came to the server as {got!r}")
+                server.send(ANSWER)
+                connection.receive(len(ANSWER), within=within(bench))
+            if server is None:
+                raise ExpectationFailed("dut: no request came to the server")
+            if not together:
+                connection.send(bad)
+            if server.receive_all(within=within(bench)):
+                raise ExpectationFailed("dut: the server got more than the requests that may pass")
+            server.close()
+            expect_refused(status(connection, bench), f"/admin, number {allowed + 1} of its line")
+            connection.abort()
+            seen.settle()
+        seen.at("one--dut").expect_none(match.containing(b"X-Mark: denied-"))
 
 
 def expect_refused(got: bytes, target: str) -> None:

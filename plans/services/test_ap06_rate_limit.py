@@ -84,6 +84,12 @@ def test_each_source_has_its_budget(bench: Bench) -> None:
     with bench.capture("one--dut") as seen:
         expect_budget(burst(bench, client, to), "a client")
         expect_budget(burst(bench, client, to, second), "another client")
+        bench.watch_for(Duration(PER // 2))
+        if early := burst(bench, client, to):
+            raise ExpectationFailed(
+                f"dut: {len(early)} connections more came to be before the time was over, expected "
+                f"none: {LIMIT} is the limit"
+            )
         bench.watch_for(PER)
         expect_budget(burst(bench, client, to), "the client, when the time was over,")
         seen.settle()
