@@ -39,9 +39,17 @@ HTTP, GOPHER = 80, 70
 PATIENCE = seconds(4)
 BINARY = bytes(range(256)) * 800
 TRICKY = b"\r\n.\r\n..\r\n\xff\x00\r\n"
-LINES = (b"A text.", b"", b".hidden", b"..", b"", b"", b".", b"<b>tags & all</b>", b"The end.")
+ZEROS = b"3 is a number\t\x00\x00"
+"""Looks like an error at its start, and ends in zeros."""
+HUGE = bytes(range(255)) * 10_000
+LINES = (
+    *(b"A text.", b"", b".hidden", b"..", b"", b"", b".", b"<b>tags & all</b>"),
+    *(b"\ttab\tand spaces  ", b"caf\xe9 caf\xc3\xa9", b"long " * 1000, b"The end."),
+)
 TEXT = b"".join(line + b"\r\n" for line in LINES)
 STUFFED = b"".join((b"." if line[:1] == b"." else b"") + line + b"\r\n" for line in LINES)
+NAMES = (b"About this server", b"Pictures", b"A note", b"The last item")
+MENU = b"".join(b"0%b\t/x\torigin\t70\r\n" % name for name in NAMES) + b".\r\n"
 ERROR = b"3'/nothing' does not exist\t\terror.host\t1\r\n.\r\n"
 
 AP07 = pytest.mark.behaviour("AP-07", clause="RFC 1436 2, RFC 9110 15")
@@ -139,7 +147,7 @@ def expect(answer: Answer, status: int, body: bytes | None = None) -> None:
 
 @AP07
 @PAIR
-@pytest.mark.parametrize("content", [b"", b"x", TRICKY, BINARY], ids=["0", "1", "14", "204800"])
+@pytest.mark.parametrize("content", [b"", b"x", TRICKY, ZEROS, BINARY, HUGE], ids=len)
 def test_binary_content_is_the_same_to_the_byte(bench: Bench, content: bytes) -> None:
     made = pair(bench)
     answer = made.fetch("/9/pub/some%20file", b"/pub/some file", content)
@@ -150,11 +158,39 @@ def test_binary_content_is_the_same_to_the_byte(bench: Bench, content: bytes) ->
 @PAIR
 def test_text_is_what_its_author_wrote(bench: Bench) -> None:
     made = pair(bench)
-    answer = made.fetch("/0/docs/readme", b"/docs/readme", STUFFED + b".\r\n")
-    expect(answer, 200, TEXT)
+    for end in (b".\r\n", b""):  # RFC 1436 appendix: some servers close without the full stop
+        answer = made.fetch("/0/docs/readme", b"/docs/readme", STUFFED + end)
+        expect(answer, 200, TEXT)
     media = answer.fields.get("content-type", "")
     if not media.startswith("text/plain"):
         raise ExpectationFailed(f"dut: a text is called {media!r}, expected text/plain")
+
+
+@AP07
+@PAIR
+def test_selectors_are_asked_for_to_the_byte(bench: Bench) -> None:
+    """What a path stands for is asked for as it is (RFC 3986 2.1): a selector is bytes."""
+    made = pair(bench)
+    for path, selector in (
+        ("/9/A%20Dir/b+c/", b"/A Dir/b+c/"),
+        ("/9/caf%E9%2Fx", b"/caf\xe9/x"),
+        ("/9/%25%32%30", b"/%20"),
+        ("/9no/slash", b"no/slash"),
+        ("/7/find?two%20words+x", b"/find\ttwo words+x"),
+    ):
+        expect(made.fetch(path, selector, b"found" if path[1] == "9" else MENU), 200)
+
+
+@AP07
+@PAIR
+def test_a_menu_keeps_its_items(bench: Bench) -> None:
+    """A menu is a page that has each item's name, in order."""
+    made = pair(bench)
+    for path, selector in (("/1/menu", b"/menu"), ("/", b"")):
+        body = made.fetch(path, selector, MENU).body
+        places = [body.find(name) for name in NAMES]
+        if -1 in places or places != sorted(places):
+            raise ExpectationFailed(f"dut: of the items {NAMES} of a menu it made {body!r}")
 
 
 @AP07
