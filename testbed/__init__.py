@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from testbed.bench.ppp_peer import PppPeer
     from testbed.bench.receiver import Receiver
     from testbed.bench.streams import Stream, frames_of
+    from testbed.bench.tallies import ReceiveTally
     from testbed.bench.topology import Kind, Topology
     from testbed.bench.transfers import Transfer
     from testbed.bench.translation import Talk, Translator
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         Stage,
     )
     from testbed.link.streams import SENT_AT, SEQUENCE, Frames, Increment, Listed, Random
+    from testbed.link.streams.signing import signed
     from testbed.stack import defects
     from testbed.stack.advertise import AdvertiseConfig
     from testbed.stack.config import OverlapPolicy, StackConfig
@@ -191,6 +193,7 @@ _HOMES = {
     "PppoeService": "testbed.devices.middle",
     "Random": "testbed.link.streams",
     "RateLimit": "testbed.link.impair",
+    "ReceiveTally": "testbed.bench.tallies",
     "Receiver": "testbed.bench.receiver",
     "Redirect": "testbed.wire",
     "Reorder": "testbed.link.impair",
@@ -250,6 +253,7 @@ _HOMES = {
     "pppoe": "testbed.wire",
     "reassemble": "testbed.wire",
     "seconds": "testbed.timing",
+    "signed": "testbed.link.streams.signing",
     "subnets": "testbed.wire",
     "tcpflow": "testbed.capture",
     "to_seconds": "testbed.timing",
@@ -326,6 +330,7 @@ __all__ = [
     "PppoeService",
     "Random",
     "RateLimit",
+    "ReceiveTally",
     "Receiver",
     "Redirect",
     "Reorder",
@@ -383,6 +388,7 @@ __all__ = [
     "pppoe",
     "reassemble",
     "seconds",
+    "signed",
     "subnets",
     "tcpflow",
     "to_seconds",

@@ -23,6 +23,7 @@ from testbed import (
     frames_of,
     milliseconds,
     seconds,
+    signed,
 )
 from testbed.bench.nic import BenchNic
 from testbed.console.transcript import ConsoleLog
@@ -68,6 +69,9 @@ class Pair:
             on_inject=self._count,
         )
         gear.tap("b").subscribe(self.heard.append)
+        self.b = BenchNic(
+            "b", gear.tap("b"), self.loop, management=(), max_rate=None, on_inject=self._count
+        )
 
     def _count(self) -> None:
         self.changes += 1
@@ -248,6 +252,21 @@ def test_a_capture_that_cannot_be_sent_whole_is_refused(tmp_path):
         frames_of(tmp_path / "cut.pcap")
 
 
+def test_what_arrives_of_signed_streams_is_counted_in_virtual_time():
+    pair = Pair()
+    flows = [signed(UDP_FRAME, 3, share=2), signed(PLAIN, 4)]
+    with pair.b.tally() as tally, pair.a.stream(*flows, pps=10_000, count=300) as stream:
+        stream.wait()
+        pair.settle()
+    assert (tally.engine, tally.why) == ("frame by frame", "it keeps the lab's own time")
+    assert {number: each.received for number, each in tally.streams.items()} == {3: 200, 4: 100}
+    times = tally.of(3)
+    assert times.least_latency == times.mean_latency == times.most_latency > 0
+    assert (times.lost, times.late, times.duplicates, tally.of(9).received) == (0, 0, 0, 0)
+    with pytest.raises(PlanError, match="counts once"), tally:
+        pass
+
+
 def test_the_end_of_a_plan_ends_its_streams():
     pair = Pair()
     stream = pair.a.stream(PLAIN, pps=5).start()
@@ -279,7 +298,7 @@ def test_streams_on_the_sim_lab_load_nothing_of_numpy():
 
 
 PLAN = """
-from testbed import SEQUENCE, Frames, Increment
+from testbed import SEQUENCE, Frames, Increment, signed
 
 VARY = {"eth.src": Increment(count=5), "payload[0:8]": SEQUENCE}
 
@@ -299,6 +318,13 @@ def test_stream(bench: Bench) -> None:
     ours = [data for data in heard if data.startswith(head)]
     assert ours == [stream.blend.frame(n, 0) for n in range(200)]
     assert stream.engine and stream.why
+    for captured in (False, True):
+        with b.tally(captured=captured) as tally:
+            a.stream(signed(frame, 5), pps=5000, count=500).start().wait()
+            bench.watch_for(milliseconds(50))
+        assert tally.engine and tally.why
+        assert (tally.of(5).received, tally.of(5).lost, tally.of(5).late) == (500, 0, 0)
+        assert 0 < tally.of(5).least_latency <= tally.of(5).most_latency < seconds(1)
     forever = a.stream(Frames(frame, vary=VARY), pps=1000).start()
     bench.watch_for(milliseconds(100))
     assert 50 <= forever.sent <= 1000

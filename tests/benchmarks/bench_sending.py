@@ -39,8 +39,10 @@ from testbed.link.ebpf import (
     can_run_live,
 )
 from testbed.link.streams import SENT_AT, SEQUENCE, Blend, Frames, Increment, Job, Pace, Random
+from testbed.link.streams.counter import KernelTally
 from testbed.link.streams.job import Outlet
 from testbed.link.streams.packets import PacketSender
+from testbed.link.streams.signing import signed
 from testbed.link.streams.xdp import XdpSender
 
 NEAR, FAR = "near", "far"
@@ -271,6 +273,33 @@ def stations() -> Measure:
     return measure
 
 
+def thousand_streams() -> Measure:
+    """A thousand signed streams, counted one by one at the far end; 0 if a frame was lost."""
+    CABLE.open()
+    CABLE.held[0].close()  # its own program makes room for the one that counts
+    plain = DST + SRC + b"\x88\xb5" + bytes(46)
+    blend = Blend([signed(plain, number) for number in range(1000)])
+
+    def measure() -> float:
+        with KernelTally(socket.if_nametoindex(FAR)) as tally:
+            sender = XdpSender(Job(blend, count=3_000_000), Outlet.find(NEAR))
+            sender.start()
+            while sender.sent < 100_000:
+                time.sleep(0.001)
+            first, began = sender.sent, time.perf_counter()
+            while not sender.done:
+                time.sleep(0.001)
+            took = time.perf_counter() - began
+            sender.stop()
+            streams = tally.streams.values()
+            exact = sum(each.received for each in streams) == sender.sent == sender.job.limit
+            if not exact or any(each.lost or each.late or each.duplicates for each in streams):
+                return 0.0
+            return (sender.sent - first) / took / 1e6
+
+    return measure
+
+
 def benchmarks() -> Iterator[Benchmark]:
     """Rates beside peers, and paces."""
     yield Benchmark(
@@ -313,6 +342,15 @@ def benchmarks() -> Iterator[Benchmark]:
         lambda: ours(PacketSender, STILL, 500_000),
         peers={"trafgen": trafgen},
         goals=(Goal(1, "trafgen"),),
+        better="more",
+        rounds=ROUNDS,
+        close=CABLE.close,
+    )
+    yield Benchmark(
+        "sending and counting 1,000 streams of 60-byte frames, by stream, without loss",
+        "Mpps",
+        thousand_streams,
+        goals=(Goal(5),),
         better="more",
         rounds=ROUNDS,
         close=CABLE.close,

@@ -1,0 +1,99 @@
+"""Receive statistics in a plan: what arrived at a NIC of streams that were signed."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from testbed.errors import LinkError, PlanError
+from testbed.hosts import Loop, Subscription, Tap
+from testbed.link.port import KernelPort
+from testbed.link.streams.tally import StreamTally, Tally
+from testbed.wire.frame import Direction, Frame
+
+if TYPE_CHECKING:
+    from testbed.link.streams.counter import KernelTally
+
+__all__ = ["ReceiveTally"]
+
+
+class ReceiveTally:
+    """Counts signed frames that arrive at a NIC, by stream, within a ``with`` block.
+
+    ::
+
+        with b.tally() as tally, a.stream(signed(frame), pps=100_000, count=50_000) as stream:
+            stream.wait()
+            bench.watch_for(milliseconds(10))
+        assert tally.of(0).lost == 0
+
+    Counted by a program in the kernel, which keeps these frames from captures, or frame by frame
+    where that cannot be; ``engine`` and ``why`` say which. A frame that the slow way missed is a
+    LinkError at the end: it would look like a loss of the device. While the kernel counts on a
+    veth, it may merge TCP segments of others before a capture of this NIC sees them.
+    """
+
+    def __init__(self, role: str, tap: Tap, loop: Loop, *, captured: bool) -> None:
+        self.role = role
+        self.engine = ""
+        self.why = ""
+        self._tap = tap
+        self._loop = loop
+        self._captured = captured
+        self._kernel: KernelTally | None = None
+        self._slow = Tally()
+        self._subscription: Subscription | None = None
+        self._dropped = 0
+
+    @property
+    def streams(self) -> dict[int, StreamTally]:
+        """What came so far of each stream of which anything came."""
+        return self._slow.streams if self._kernel is None else self._kernel.streams
+
+    def of(self, stream: int) -> StreamTally:
+        """What came so far of one stream, which may be nothing."""
+        return self.streams.get(stream, StreamTally())
+
+    def __enter__(self) -> Self:
+        if self.engine:
+            raise PlanError(f"{self.role}: a tally counts once: make another one")
+        self._kernel = self._in_kernel()
+        if self._kernel is None:
+            self.engine = "frame by frame"
+            self._tap.pump()
+            self._dropped = self._tap.port.dropped()
+            self._subscription = self._tap.subscribe(self._hear)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if self._kernel is not None:
+            self._kernel.close()
+        if self._subscription is not None:
+            self._tap.pump()
+            self._subscription.close()
+            missed = self._tap.port.dropped() - self._dropped
+            if missed and error is None:
+                raise LinkError(
+                    f"{self.role}: {missed} frames were missed while they were counted frame by "
+                    "frame: send at a lower rate"
+                )
+
+    def _in_kernel(self) -> KernelTally | None:
+        if not isinstance(self._tap.port, KernelPort):
+            self.why = "it keeps the lab's own time"
+            return None
+        if self._captured:
+            self.why = "captures are to see the frames"
+            return None
+        # numpy, and what only Linux has, are loaded where they are needed.
+        from testbed.link.streams.counter import open_tally  # noqa: PLC0415
+
+        self.engine, self.why, tally = open_tally(self._tap.port.interface)
+        return tally
+
+    def _hear(self, frame: Frame) -> None:
+        if frame.direction is Direction.IN:
+            ahead = self._loop.wall_now() - self._loop.now()
+            self._slow.hear(frame.data, frame.at - ahead)
