@@ -22,6 +22,7 @@ from testbed import (
     TracedFrame,
     UdpDatagram,
     compose,
+    defects,
     drill,
     faults,
     match,
@@ -35,12 +36,12 @@ IP_AND_UDP = 28
 BODY = bytes(at * 7 % 251 for at in range(1500))
 
 
-def narrow(bench: Bench, widest: int) -> tuple[int, int]:
-    """Make the path narrower at each router; the MTUs behind them."""
+def narrow(bench: Bench, widest: int, first: str = "dut") -> tuple[int, int]:
+    """Make the path narrower at each router, from ``first`` on; the MTUs behind them."""
     middle, least = widest - LESS_AT_FIRST, widest - LESS_IN_ALL
-    dut, far = bench.router("dut"), bench.router("far")
-    dut.set_mtu(bench.port("dut", toward="far"), middle)
-    far.set_mtu(bench.port("far", toward="dut"), middle)
+    near, far = bench.router(first), bench.router("far")
+    near.set_mtu(bench.port(first, toward="far"), middle)
+    far.set_mtu(bench.port("far", toward=first), middle)
     far.set_mtu(bench.port("far", toward="b"), least)
     return middle, least
 
@@ -138,23 +139,28 @@ def test_sender_converges_on_the_smallest_link(bench: Bench) -> None:
 
 
 @pytest.mark.behaviour("PM-03", clause="RFC 1191 3")
-@pytest.mark.topology(Topology.chain("h:host", "dut:router", "far:router", "b:nic"))
+@pytest.mark.topology(Topology.chain("dut:host", "near:router", "far:router", "b:nic"))
 @drill(
     "stops at the first",
     faults.nft(
         "type filter hook forward priority 0;",
         "icmp type destination-unreachable icmp code 4 drop",
+        role="near",
     ),
-    caught="h holds a path MTU of",
+    caught="dut holds a path MTU of",
+)
+@drill(
+    "listens once",
+    faults.python_stack(defects.pmtu.LISTENS_ONCE),
+    caught="dut holds a path MTU of",
 )
 @drill(
     "host pays no heed",
     faults.nft(
         "type filter hook input priority 0;",
         "icmp type destination-unreachable icmp code 4 drop",
-        role="h",
     ),
-    caught="h holds a path MTU of None",
+    caught="dut holds a path MTU of None",
 )
 def test_host_converges_on_the_smallest_link(bench: Bench) -> None:
     """A host learns the smallest link of a path, one router at a time.
@@ -162,10 +168,10 @@ def test_host_converges_on_the_smallest_link(bench: Bench) -> None:
     After each packet that was too large it holds the MTU that the router named, and one that fits
     the last of them arrives whole (RFC 1191 3).
     """
-    net, host = bench.bring_up_network(), bench.host("h")
+    net, host = bench.bring_up_network(), bench.host("dut")
     b = net["b"]
-    widest = host.mtu(bench.port("h", toward="dut"))
-    steps = (widest, *narrow(bench, widest))
+    widest = host.mtu(bench.port("dut", toward="near"))
+    steps = (widest, *narrow(bench, widest, "near"))
     with bench.capture() as seen:
         for length, learned in zip(steps, (*steps[1:], steps[-1]), strict=True):
             payload = BODY[: length - IP_AND_UDP]
@@ -173,8 +179,8 @@ def test_host_converges_on_the_smallest_link(bench: Bench) -> None:
             held = host.path_mtu(b.ip)
             if held != learned:
                 raise ExpectationFailed(
-                    f"h holds a path MTU of {held} after it sent {length} bytes, wanted {learned}"
+                    f"dut holds a path MTU of {held} after it sent {length} bytes, wanted {learned}"
                 )
-    arrived = match.ipv4(src=net["h"].ip, df=True, fragment=False, length=steps[-1])
+    arrived = match.ipv4(src=net["dut"].ip, df=True, fragment=False, length=steps[-1])
     seen.at("far--b").expect_count(arrived & match.udp(dst_port=4003, bad_checksum=False), 1)
     seen.at("far--b").expect_count(match.udp(dst_port=4003), 1)

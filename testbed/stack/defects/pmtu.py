@@ -15,6 +15,7 @@ __all__ = [
     "BELOW_68",
     "COLLAPSES",
     "FORGETS_HEADER",
+    "LISTENS_ONCE",
     "NEVER_RAISES",
     "OBEYS_FORGED_TCP",
     "OBEYS_FORGED_UDP",
@@ -33,6 +34,27 @@ class _Deaf(PathMtuCache):
 
     def _implausible(self, *_: int) -> str | None:
         return "the stack has no path-MTU discovery"
+
+
+class _ListensOnce(PathMtuCache):
+    __slots__ = ()
+
+    def frag_needed(
+        self,
+        destination: IPv4Address,
+        reported: int,
+        original_length: int,
+        link_mtu: int,
+        now: Instant,
+        *,
+        header_length: int = 20,
+    ) -> int | None:
+        """Take the first message of a path; the others may be forged, who knows."""
+        if any(each.destination == destination for each in self.entries(now)):
+            return None
+        return super().frag_needed(
+            destination, reported, original_length, link_mtu, now, header_length=header_length
+        )
 
 
 class _ForgetsHeader(PathMtuCache):
@@ -314,4 +336,12 @@ OBEYS_LARGER = Defect(
     "A stack raises its estimate when a frag needed names a larger MTU: a forger sends its "
     "packets into a black hole.",
     {PathMtuCache: _ObeysLarger},
+)
+
+LISTENS_ONCE = Defect(
+    "listens once",
+    "PM-03",
+    "A stack takes the first frag needed of a path and no other: behind a tunnel in a tunnel all "
+    "that is large is lost.",
+    {PathMtuCache: _ListensOnce},
 )
