@@ -165,7 +165,13 @@ class ByHand:
         strayed = UdpDatagram(SOURCE, PORT, b"strayed").emit(self.source, other)
         wrong = bytearray(self.datagram(b"changed"))
         wrong[-1] ^= 1
-        self.expect_none("a wrong checksum", (bytes(wrong), strayed), (b"change", b"strayed"))
+        long = bytearray(self.datagram(b"long" * 360))
+        long[-1] ^= 1
+        self.expect_none(
+            "a wrong checksum",
+            (bytes(wrong), strayed, bytes(long)),
+            (b"change", b"strayed", b"longlong"),
+        )
         short = self.datagram(b"short")
         self.expect_none(
             "an impossible length",
