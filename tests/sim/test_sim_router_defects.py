@@ -63,12 +63,14 @@ def arp(rig: RouterRig) -> None:
     asker, other = ip("10.2.0.60"), ip("10.2.0.61")
     rig.ask(ip("10.2.0.1"), asker, "p2")
     rig.ask(ip("10.2.0.50"), other, "p2")
+    rig.ask(ip("10.2.0.50"), ip("0.0.0.0"), "p2")
     for dst in ("10.2.0.60", "10.2.0.61", "10.9.0.9", "10.2.0.200", "10.2.0.200"):
         rig.send(udp("10.1.0.2", dst))
     moved = ArpPacket.request(MacAddr("02:00:00:00:99:99"), asker, asker)
     frame = EthFrame(MacAddr.BROADCAST, moved.sender_mac, EtherType.ARP, moved.emit())
     rig.put(frame.emit(pad=True), "p2")
     rig.send(udp("10.1.0.2", "10.2.0.60"))
+    rig.deaf.add(asker)
     rig.wait(seconds(60))
     rig.send(udp("10.1.0.2", "10.2.0.60"))
 
@@ -79,6 +81,8 @@ def header_fields(rig: RouterRig) -> None:
         good = ping(A, ip(dst), bytes(60))
         data = good.emit()
         rig.send(good.emit(checksum=0x1234))
+        rig.send(replace(good, options=bytes(4)).emit(checksum=0x1234))
+        rig.send(_rechecked(data[:2] + (len(data) + 4).to_bytes(2, "big") + data[4:]))
         rig.send(data[:2] + (len(data) + 90).to_bytes(2, "big") + data[4:])
         long = replace(good, payload=good.payload + bytes(100)).emit()
         rig.send(long[:120])
@@ -105,6 +109,9 @@ def hop(rig: RouterRig) -> None:
     packet = udp("10.1.0.2", "10.2.0.2", tos=0xB9, ident=77, options=b"\x94\x04\0\0")
     rig.send(packet)
     rig.send(udp("10.1.0.2", "10.2.0.2", b"", ttl=9))
+    without = int.from_bytes(replace(packet, ident=0).emit()[10:12], "big")
+    for ident in (0, (without - 0xFF80) % 0xFFFF):
+        rig.send(replace(packet, ident=ident))
     rig.send(packet, to=MacAddr("02:00:00:00:77:77"))
 
 
@@ -121,10 +128,11 @@ def longest_match(rig: RouterRig) -> None:
     rig.configure(
         "ip route 198.19.200.0/24 10.2.0.9 ; ip route 198.19.128.0/17 10.3.0.9 ; "
         "ip route 198.19.200.128/25 10.3.0.9 ; ip route 0.0.0.0/0 10.3.0.9 ; "
-        "ip route 198.19.200.200/32 10.2.0.9"
+        "ip route 198.19.200.200/32 10.2.0.9 ; ip route 10.2.0.77/32 10.3.0.9"
     )
     for last in ("200.1", "200.127", "200.128", "200.200", "200.255", "129.1", "1.1"):
         rig.send(udp("10.1.0.2", f"198.19.{last}"))
+    rig.send(udp("10.1.0.2", "10.2.0.77"))
     rig.send(udp("10.1.0.2", "127.0.0.9"))
     rig.send(udp("127.0.0.1", "10.2.0.2"))
 
@@ -150,6 +158,7 @@ def echo(rig: RouterRig) -> None:
         rig.send(ping(A, ROUTER, bytes(size)))
     for piece in fragment(ping(A, ROUTER, bytes(3000)), 1500):
         rig.send(piece)
+    rig.send(ping(A, ip("10.2.0.1")))
     good = ping(A, ROUTER)
     rig.send(replace(good, payload=good.payload[:-1] + b"!"))
 
@@ -179,12 +188,13 @@ def local_broadcast(rig: RouterRig) -> None:
     for dst in ("255.255.255.255", "10.1.0.255", "10.2.0.2"):
         to_all(rig, udp("10.1.0.2", dst, sport=137, dport=137))
     rig.send(udp("10.1.0.2", "10.1.0.255", sport=137, dport=137))
+    to_all(rig, udp("10.1.0.2", "255.255.255.255", dport=9))
 
 
 def directed_broadcast(rig: RouterRig) -> None:
     """IP-12."""
     rig.send(udp("10.1.0.2", "10.2.0.2"))
-    there = udp("10.1.0.2", "10.2.0.255"), udp("10.1.0.2", "10.3.0.255")
+    there = udp("10.1.0.2", "10.2.0.255"), udp("10.1.0.2", "10.3.0.255"), ping(A, ip("10.2.0.255"))
     for line in ("no ip directed-broadcast", "ip directed-broadcast", "no ip directed-broadcast"):
         if line.startswith("ip") or len(rig.out) > 2:
             rig.configure(f"interface p2 ; {line}")
@@ -205,6 +215,9 @@ def groups(rig: RouterRig) -> None:
         to_group(rig, packet, "p2")
         to_group(rig, group)
         rig.send(group)
+        other = IgmpMessage.report(ip("239.1.1.2"))
+        to_group(rig, IPv4Packet(B, other.group, 2, other.emit(), ttl=1), "p2")
+        to_group(rig, group)
     rig.wait(seconds(5))
     to_group(rig, group)
     rig.wait(seconds(60))
@@ -241,6 +254,7 @@ def fragments(rig: RouterRig) -> None:
     for options in (b"", b"\x94\x04\0\0\x07\x07\x04\0\0\0\0\0"):
         for size in (1372 - len(options), 1373 - len(options), 2800):
             rig.send(udp("10.1.0.2", "10.2.0.2", data[:size], ident=5, options=options))
+    rig.send(udp("10.1.0.2", "10.2.0.2", data[:1400], offset=40_000))
 
 
 def pieces(rig: RouterRig) -> None:
@@ -258,6 +272,7 @@ def tiny(rig: RouterRig) -> None:
     for cut in (8, 16):
         rig.send(replace(syn, payload=syn.payload[:cut], mf=True, ident=cut))
         rig.send(replace(syn, payload=syn.payload[cut:], offset=cut, ident=cut))
+    rig.send(replace(syn, payload=syn.payload.ljust(24), mf=True, ident=24))
     rig.send(tcp("10.1.0.2", "10.2.0.2", dport=23, flags=TcpFlags.ACK))
     large = tcp("10.1.0.2", "10.2.0.2", payload=bytes(2000))
     for piece in fragment(large, 600):

@@ -15,6 +15,7 @@ from testbed.wire.ipv4 import IPv4Packet
 
 __all__ = [
     "ANSWERS_BAD_CHECKSUM",
+    "ANSWERS_FOR_NEAR_PORT",
     "ANSWERS_FROM_ELSEWHERE",
     "ANSWERS_TWICE",
     "COUNTS_ITSELF",
@@ -150,4 +151,21 @@ NO_FRAGMENTS: Final = Defect(
     "IP-08",
     "The filter that protects the processor drops all fragments: large pings die.",
     {IpLayer: _WholeOnly},
+)
+
+
+class _NearPort(IcmpLayer):
+    __slots__ = ()
+
+    def on_echo(self, packet: IPv4Packet, message: EchoRequest, now: Instant) -> None:
+        link = self._ip.arrival.interface
+        if link is None or any(held.ip == packet.dst for held in link.addresses):
+            super().on_echo(packet, message, now)
+
+
+ANSWERS_FOR_NEAR_PORT: Final = Defect(
+    "answers for the near port only",
+    "IP-08",
+    "A ping to the address of another port is lost, and the watch on it reports that it is down.",
+    {IcmpLayer: _NearPort},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from testbed.stack.forwarding import Forwarder, Refuse
 from testbed.stack.icmp_errors import ErrorReporter
 from testbed.stack.ip import IpLayer
+from testbed.stack.lower import NoRoute
 from testbed.stack.router import Router
 from testbed.stack.variants import Defect
 from testbed.timing import Instant
@@ -33,6 +35,7 @@ __all__ = [
     "REASSEMBLY_CODE",
     "REPORTS_FROM_ELSEWHERE",
     "REPORTS_LATER_FRAGMENTS",
+    "REPORTS_WITH_WHAT_IS_LEFT",
     "SILENT_DROP",
     "SILENT_ON_UNREACHABLES",
     "WRONG_REASON",
@@ -131,6 +134,21 @@ class _ForFragments(ErrorReporter):
         return super().may_report(replace(packet, offset=0))
 
 
+class _Spent(ErrorReporter):
+    __slots__ = ()
+
+    def report(
+        self, packet: IPv4Packet, kind: int, code: int, now: Instant, *, value: int = 0
+    ) -> None:
+        if kind != IcmpType.TIME_EXCEEDED or not self.may_report(packet):
+            super().report(packet, kind, code, now, value=value)
+            return
+        with suppress(NoRoute):
+            path = self._ip.path(packet.src, self._reporting_address(packet), now=now)
+            message = self.error_message(kind, code, self.quote(packet), value)
+            path.send(message.emit(), IpProtocol.ICMP, now, ttl=max(packet.ttl, 1), df=False)
+
+
 SILENT_DROP: Final = Defect(
     "silent drop",
     "IP-05",
@@ -190,6 +208,14 @@ REPORTS_LATER_FRAGMENTS: Final = Defect(
     "IP-05",
     "A large packet in fifty fragments that runs out of hops draws fifty errors.",
     {ErrorReporter: _ForFragments},
+)
+
+REPORTS_WITH_WHAT_IS_LEFT: Final = Defect(
+    "reports with the TTL that is left",
+    "IP-05",
+    "The report leaves with the TTL of the packet that it is about, as that of 4.3BSD did, and "
+    "dies on its way back: traceroute shows the first half of a path.",
+    {ErrorReporter: _Spent},
 )
 
 # Unreachable

@@ -15,6 +15,7 @@ __all__ = [
     "FILTER_PASSED_BY_FLAGS",
     "FILTER_PASSED_BY_OVERLAPS",
     "LETS_NO_FRAGMENT_THROUGH",
+    "LOOKS_AT_WHOLE_PACKETS",
 ]
 
 
@@ -102,4 +103,19 @@ FILTERS_ALL: Final = _filtering(
     "filters all to the port",
     "Segments of connections that exist are kept out like new ones: sessions die with it.",
     _Total,
+)
+
+
+class _WholeOnly(ConnectionFilter):
+    __slots__ = ()
+
+    def opens(self, packet: IPv4Packet, port: bytes) -> bool:
+        return not packet.is_fragment and super().opens(packet, port)
+
+
+LOOKS_AT_WHOLE_PACKETS: Final = Defect(
+    "looks at whole packets only",
+    "FR-06",
+    "Tiny fragments are dropped, and a first one that is large enough is let through unread.",
+    {ConnectionFilter: _WholeOnly},
 )

@@ -23,6 +23,7 @@ __all__ = [
     "DROPS_LATER",
     "LOSES_LAST",
     "LOSES_MF",
+    "LOSES_THE_TOP_BIT",
     "MEMORY_GROWS",
     "MF_ON_LAST",
     "NEW_IDENTIFICATIONS",
@@ -306,4 +307,21 @@ STARVED_BY_FRAGMENTS: Final = Defect(
     "FR-08",
     "A flood of fragments takes all buffers, and ordinary packets find none.",
     {IpLayer: _Overwhelmed},
+)
+
+
+class _TwelveBits(Forwarder):
+    __slots__ = ()
+
+    def _cut(self, packet: IPv4Packet, mtu: int) -> tuple[IPv4Packet, ...]:
+        pieces = super()._cut(packet, mtu)
+        return tuple(replace(piece, offset=piece.offset & 0x7FFF) for piece in pieces)
+
+
+LOSES_THE_TOP_BIT: Final = Defect(
+    "loses the offset's top bit",
+    "FR-01",
+    "Twelve bits are kept of an offset: the second half of a large datagram is written over the "
+    "first.",
+    {Forwarder: _TwelveBits},
 )

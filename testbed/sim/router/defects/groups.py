@@ -21,6 +21,7 @@ __all__ = [
     "IGNORES_LEAVES",
     "IGNORES_REPORTS",
     "NEVER_ASKS",
+    "ONE_GROUP_PER_LINK",
 ]
 
 
@@ -128,4 +129,21 @@ BELIEVES_FIRST_LEAVE: Final = Defect(
     "IP-13",
     "One of two viewers switches off, and the other one's picture freezes.",
     {Querier: _Hasty},
+)
+
+
+class _OneGroup(Querier):
+    __slots__ = ()
+
+    def _reported(self, message: IgmpMessage, now: Instant) -> None:
+        for group in [each for each in self.members if each != message.group]:
+            self._forget(group)
+        super()._reported(message, now)
+
+
+ONE_GROUP_PER_LINK: Final = Defect(
+    "one group per link",
+    "IP-13",
+    "A second viewer of the link turns on another channel, and the first one's picture freezes.",
+    {Querier: _OneGroup},
 )

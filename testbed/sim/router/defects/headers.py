@@ -17,8 +17,10 @@ from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 __all__ = [
     "ANSWERS_MALFORMED",
     "CHECKS_THE_PAYLOAD",
+    "COUNTS_THE_FCS",
     "FORWARDS_BAD_CHECKSUM",
     "FORWARDS_CUT_SHORT",
+    "OPTIONS_UNCHECKED",
     "TAKES_ANY_VERSION",
     "TAKES_BAD_CHECKSUM",
     "TAKES_SHORT_HEADERS",
@@ -166,4 +168,34 @@ CHECKS_THE_PAYLOAD: Final = Defect(
     "A security feature drops packets whose transport checksum is wrong, and with them what it "
     "has no idea of.",
     {Router: _Deep},
+)
+
+
+class _NoChecksumOfOptions(IpLayer):
+    __slots__ = ()
+
+    def parse(self, data: bytes) -> IPv4Packet:
+        return IPv4Packet.parse(data, verify=not data or data[0] & 15 == 5)
+
+
+class _FourMore(IpLayer):
+    __slots__ = ()
+
+    def parse(self, data: bytes) -> IPv4Packet:
+        beyond = int.from_bytes(data[2:4], "big") - len(data)
+        return super().parse(data + bytes(beyond) if 0 < beyond <= 4 else data)
+
+
+OPTIONS_UNCHECKED: Final = Defect(
+    "checks no checksum where there are options",
+    "IP-03",
+    "The chip checks headers of 20 bytes, and hands the others to a processor that relies on it.",
+    {IpLayer: _NoChecksumOfOptions},
+)
+COUNTS_THE_FCS: Final = Defect(
+    "counts the frame's check sequence in",
+    "IP-03",
+    "The length of a frame is taken with its last four bytes, and a packet may be so much longer "
+    "than what came of it.",
+    {IpLayer: _FourMore},
 )

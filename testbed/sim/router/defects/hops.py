@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from testbed.sim.router.port import RouterPort
-from testbed.stack.forwarding import Forward, Forwarder
+from testbed.stack.forwarding import Forward, Forwarder, Verdict
 from testbed.stack.ip import IpLayer
 from testbed.stack.neighbours import Neighbour, Neighbours
 from testbed.stack.router import Router
@@ -20,10 +20,12 @@ __all__ = [
     "CHANGES_IDENTIFICATION",
     "CLEARS_DSCP",
     "CLEARS_ECN",
+    "FILLS_IN_IDENTIFICATION",
     "FOREIGN_SOURCE_MAC",
     "FORWARDS_PADDING",
     "KEEPS_TTL",
     "LEAKS_COPIES",
+    "LOSES_CARRY",
     "SENDS_TWICE",
     "STALE_CHECKSUM",
     "STRIPS_OPTIONS",
@@ -231,4 +233,35 @@ TAKES_FOREIGN_FRAMES: Final = Defect(
     "IP-04",
     "A card left in promiscuous mode: what a switch floods is forwarded once more by the router.",
     {RouterPort: _Promiscuous},
+)
+
+
+class _NoCarry(Router):
+    __slots__ = ()
+
+    def encode(self, packet: IPv4Packet) -> bytes:
+        before = replace(packet, ttl=min(packet.ttl + 1, 255)).emit()
+        checksum = int.from_bytes(before[10:12], "big") + 0x0100
+        return packet.emit(checksum=checksum & 0xFFFF)
+
+
+class _FillsIn(Forwarder):
+    __slots__ = ()
+
+    def _fit(self, packet: IPv4Packet, mtu: int) -> tuple[IPv4Packet, ...] | Verdict:
+        return super()._fit(packet if packet.ident else replace(packet, ident=0x0815), mtu)
+
+
+LOSES_CARRY: Final = Defect(
+    "checksum loses its carry",
+    "IP-04",
+    "The checksum is brought along by adding 256, and what is carried out of it is lost: one "
+    "packet of 256 dies at the next hop.",
+    {Router: _NoCarry},
+)
+FILLS_IN_IDENTIFICATION: Final = Defect(
+    "fills in an identification",
+    "IP-04",
+    "An identification of 0 is taken for a missing one.",
+    {Forwarder: _FillsIn},
 )

@@ -14,14 +14,14 @@ from testbed.stack.defects.groups import (
     LIFETIME_ZERO,
     NO_FAREWELL,
 )
-from testbed.stack.forwarding import Forward, Forwarder, Verdict
+from testbed.stack.forwarding import Forward, Forwarder, Hop, Verdict
 from testbed.stack.interface import Interface
 from testbed.stack.ip import IpLayer
 from testbed.stack.neighbours import Neighbour
 from testbed.stack.router import Router, Surroundings
 from testbed.stack.variants import Defect
 from testbed.timing import Duration, Instant
-from testbed.wire.ipv4 import IPv4Packet
+from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 
 __all__ = [
     "ADVERTISES_ONE_ADDRESS",
@@ -34,6 +34,8 @@ __all__ = [
     "LEAKS_BROADCASTS",
     "LEAKS_LIMITED",
     "LEAKS_SUBNET",
+    "LEAKS_WAKE_UPS",
+    "LETS_PINGS_THROUGH",
     "LIFETIME_ZERO",
     "LOSES_PREFERENCE",
     "NO_FAREWELL",
@@ -299,4 +301,46 @@ REWRITES_DIRECTED: Final = Defect(
     "The last router makes 255.255.255.255 of the subnet's address, and services that answer only "
     "the latter stay silent.",
     {Router: _Limits},
+)
+
+
+class _Alarm(IpLayer):
+    __slots__ = ()
+
+    def deliver(self, packet: IPv4Packet, now: Instant) -> None:
+        wakes = packet.protocol == IpProtocol.UDP and packet.payload[2:4] == b"\0\x09"
+        if wakes and self.arrival.to_many:
+            self._pass_on(replace(packet, ttl=packet.ttl - 1), now)
+        super().deliver(packet, now)
+
+    def _pass_on(self, packet: IPv4Packet, now: Instant) -> None:
+        for link in self.egress.interfaces.values():
+            if link is not self.arrival.interface:
+                link.neighbours.transmit(link.broadcast, packet.emit(), now)
+
+
+class _Smurf(Forwarder):
+    __slots__ = ()
+
+    def _directed_broadcast(
+        self, packet: IPv4Packet, ingress: str, egress: str, now: Instant
+    ) -> Verdict:
+        if packet.protocol != IpProtocol.ICMP or ingress == egress:
+            return super()._directed_broadcast(packet, ingress, egress, now)
+        hop = Hop(egress, None)
+        return self._send(packet, hop, packet.dst, now, ingress=ingress, broadcast=True)
+
+
+LEAKS_WAKE_UPS: Final = Defect(
+    "leaks wake-up packets",
+    "IP-11",
+    "Somebody wanted to switch on the machines of all subnets from his own: what is sent to the "
+    "discard port of everybody gets everywhere.",
+    {IpLayer: _Alarm},
+)
+LETS_PINGS_THROUGH: Final = Defect(
+    "lets pings through",
+    "IP-12",
+    "The switch is a filter of UDP: one forged ping, and a subnet floods its victim with answers.",
+    {Forwarder: _Smurf},
 )

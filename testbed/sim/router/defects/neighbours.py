@@ -18,12 +18,14 @@ from testbed.wire.arp import ArpOp, ArpPacket
 __all__ = [
     "ANSWERS_BY_BROADCAST",
     "ANSWERS_FOR_OTHERS",
+    "ANSWERS_PROBES",
     "ASKS_FOR_EACH_PACKET",
     "ASKS_FOR_THE_FAR",
     "ASKS_WITHOUT_ADDRESS",
     "BELIEVES_HEARSAY",
     "FORGETS_THE_ASKER",
     "KEEPS_THE_OLD_MAC",
+    "KEEPS_THE_SILENT",
     "NEVER_EXPIRES",
 ]
 
@@ -161,4 +163,35 @@ ASKS_FOR_EACH_PACKET: Final = Defect(
     "While an answer is awaited each further packet causes one more broadcast: a scan of an empty "
     "subnet fills the link.",
     {Neighbours: _Impatient},
+)
+
+
+class _Jealous(Interface):
+    __slots__ = ()
+
+    def proxies(self, arp: ArpPacket) -> bool:
+        return arp.is_probe or super().proxies(arp)
+
+
+class _Loyal(Neighbours):
+    __slots__ = ()
+
+    def _learn(self, entry: Neighbour, mac: MacAddr, now: Instant) -> None:
+        super()._learn(entry, mac, now)
+        entry.fresh_until, entry.expires = entry.expires, FOREVER
+
+
+ANSWERS_PROBES: Final = Defect(
+    "answers probes for others",
+    "IP-01",
+    "Whoever looks whether an address is free is told that the router has it: no host of the link "
+    "gets an address any more.",
+    {Interface: _Jealous},
+)
+KEEPS_THE_SILENT: Final = Defect(
+    "keeps who is silent",
+    "IP-01",
+    "A neighbour is asked whether it is still there, and goes on to be sent to though it does not "
+    "answer: nobody is told, and no other way is taken.",
+    {Neighbours: _Loyal},
 )

@@ -13,13 +13,14 @@ from testbed.stack.interface import Interface
 from testbed.stack.ip import IpLayer
 from testbed.stack.neighbours import NeighbourChanged
 from testbed.stack.router import Router
-from testbed.stack.routes import Route, Routes
+from testbed.stack.routes import Origin, Route, Routes
 from testbed.stack.variants import Defect
 from testbed.timing import Instant, after, seconds
 from testbed.wire.icmpv4 import Redirect, RedirectCode
 from testbed.wire.ipv4 import IPv4Packet
 
 __all__ = [
+    "CONNECTED_FIRST",
     "DROPS_WHAT_IT_REDIRECTS",
     "FAILS_OVER_LATE",
     "FIRST_MATCH",
@@ -145,6 +146,31 @@ LETS_LOOPBACK_IN: Final = Defect(
     "IP-06",
     "A forged source of 127.0.0.1 passes, and the victim believes that it speaks to itself.",
     {IpLayer: _LoopbackComesIn, Forwarder: _AnySource},
+)
+
+
+class _Near(Routes):
+    __slots__ = ()
+
+    def lookup(
+        self,
+        destination: IPv4Address,
+        now: Instant,
+        interface: str | None = None,
+        flow: int | None = None,
+    ) -> Route | None:
+        for route in self:
+            if route.origin == Origin.CONNECTED and destination in route.network:
+                return route
+        return super().lookup(destination, now, interface, flow)
+
+
+CONNECTED_FIRST: Final = Defect(
+    "connected subnets win",
+    "IP-06",
+    "What lies in the subnet of a port is looked for there, though a longer prefix leads "
+    "elsewhere: a host that has moved is not found.",
+    {Routes: _Near},
 )
 
 # Redirects
