@@ -287,3 +287,15 @@ def test_mutated_captures_give_columns_or_an_error_and_nothing_else(seed):
         headers = read_headers(columns)
         group_flows(headers)
         datagrams(headers)
+
+
+def test_records_that_no_lane_can_be_guessed_in_are_walked_one_by_one():
+    data = pcap([]) + bytes(16) * 300_000
+    columns = read_columns(data)
+    assert len(columns) == 300_000
+    assert (np.diff(columns.offset) == 16).all()
+
+
+def test_files_of_nothing_but_sections_end():
+    with pytest.raises(WireError, match="more than 16384 sections"):
+        read_columns(pcap([]) * 20_000)

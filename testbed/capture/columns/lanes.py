@@ -21,6 +21,7 @@ __all__ = ["Chain", "walk"]
 _LANE = 1 << 16  # bytes of a lane at least: guessing its start costs about one packet's length
 _LANES = 512
 _WINDOW = 1 << 28
+_WORTH = 8  # lanes that make lock step faster than single steps
 _LOOK = 512  # offsets behind a lane's border that are tried at a time
 _TRIES = 32  # of those, before the lane is given up
 _PROVEN = 4  # records in a row that must make sense before a guess is worth a lane
@@ -71,6 +72,8 @@ def _walk_steps(chain: Chain, at: int, end: int, count: int) -> tuple[Ints, int]
 def _walk_lanes(chain: Chain, at: int, until: int, end: int) -> tuple[Ints, int]:
     """The offsets from ``at`` on that lie before ``until``, and the first one that does not."""
     starts = _guess(chain, at, until, end)
+    if len(starts) < _WORTH:
+        return _walk_steps(chain, at, min(end, until + chain.header - 1), until)
     borders = np.append(starts[1:], until)
     landed, rows, lanes = _run(chain, starts, borders, end)
     order = np.argsort(lanes, kind="stable")

@@ -18,7 +18,7 @@ __all__ = ["LIMIT", "read_columns"]
 LIMIT = 1 << 32
 """Bytes that a compressed capture may unpack to unless its reader is told otherwise."""
 
-_SECTIONS = 1 << 16
+_SECTIONS = 1 << 14
 
 
 def read_columns(
