@@ -295,10 +295,11 @@ def limit(farm: Farm) -> object:
 
 
 def sources(farm: Farm) -> object:
-    farm.type("deny source 198.18.0.9/32")
-    other = IPv4Address("198.18.0.9")
-    farm.client.add_address("eth0", IPv4Interface((other, 24)), farm.now)
-    made = [farm.open(), farm.open(other)]
+    farm.type("deny source 198.18.0.8/31")
+    first, last = IPv4Address("198.18.0.8"), IPv4Address("198.18.0.9")
+    for each in (first, last):
+        farm.client.add_address("eth0", IPv4Interface((each, 24)), farm.now)
+    made = [farm.open(), farm.open(first), farm.open(last)]
     farm.run(milliseconds(300))
     return [str(each.state) for each in made]
 
@@ -306,10 +307,10 @@ def sources(farm: Farm) -> object:
 def paths(farm: Farm) -> object:
     farm.type("deny path /admin")
     found = []
-    for text in (b"/admin", b"/%61dmin", b"/"):
+    for text in (b"GET /admin", b"POST /admin", b"GET /%61dmin", b"GET /"):
         mine = farm.open()
         farm.run(milliseconds(100))
-        mine.send(b"GET " + text + b" HTTP/1.1\r\n\r\nGET /admin HTTP/1.1\r\n\r\n", farm.now)
+        mine.send(text + b" HTTP/1.1\r\n\r\nGET /admin HTTP/1.1\r\n\r\n", farm.now)
         farm.run(milliseconds(200))
         waiting = [each for each in farm.listeners if each is not None and each.readable]
         found.append(waiting[0].accept(farm.now).receive(999, farm.now) if waiting else None)
@@ -333,6 +334,8 @@ TRICKS: dict[str, Callable[[Farm], object]] = {
     "lets denied paths pass": paths,
     "compares paths by the letter": paths,
     "looks at the first request only": paths,
+    "looks at GET only": paths,
+    "reads a prefix as one address": sources,
 }
 
 

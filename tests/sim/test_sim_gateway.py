@@ -208,6 +208,14 @@ def tricks(pair: Pair) -> list[object]:
         pair.run(milliseconds(50))
         theirs.abort(pair.now)
     found.append(pair.read(broken))
+    found += [
+        pair.fetch("/9/number", b"3 is a number"),
+        pair.fetch("/1/menu", b"0One\t/1\th\t70\r\n0Two\t/2\th\t70\r\n.\r\n"),
+    ]
+    old = pair.ask("/9/caf%E9")
+    asked, theirs = pair.asked()
+    pair.reply(theirs, b"x")
+    found += [asked, pair.read(old)]
     silent = pair.ask("/9/silent")
     pair.run(seconds(5))
     found.append(pair.read(silent)[0])

@@ -8,7 +8,7 @@ from typing import Final
 
 from testbed.sim.balancer.flow import Flow
 from testbed.sim.balancer.gate import Gate, Limiter, SourceFilter
-from testbed.sim.balancer.requests import Inspector
+from testbed.sim.balancer.requests import Inspector, refusal
 from testbed.sim.balancer.servers import Backend, Health, Scheduler
 from testbed.stack.lower import Path
 from testbed.stack.stack import Stack
@@ -23,7 +23,9 @@ __all__ = [
     "CUTS_HALF_CLOSED",
     "FILTERS_BY_THE_LETTER",
     "FILTERS_FIRST_REQUESTS",
+    "FILTERS_GET_ONLY",
     "FILTERS_NEIGHBOURS",
+    "FILTERS_ONE_ADDRESS",
     "FLOW_HOPS",
     "FORGETS_IDLE_FLOWS",
     "IGNORES_LIMIT",
@@ -312,4 +314,33 @@ FILTERS_FIRST_REQUESTS: Final = Defect(
     "AP-06",
     "A connection that began with a harmless request may ask for anything afterwards.",
     {Inspector: _FirstSight},
+)
+
+
+class _GetOnly(Inspector):
+    __slots__ = ()
+
+    def judge(self, head: bytes) -> bytes | None:
+        refused = super().judge(head)
+        return refused if head.startswith(b"GET ") or refused != refusal(403, "Forbidden") else None
+
+
+class _OneAddress(SourceFilter):
+    __slots__ = ()
+
+    def denies(self, source: IPv4Address) -> bool:
+        return any(source == prefix.network_address for prefix in self._denied)
+
+
+FILTERS_GET_ONLY: Final = Defect(
+    "looks at GET only",
+    "AP-06",
+    "What nobody may read, everybody may write: a POST to a denied path passes.",
+    {Inspector: _GetOnly},
+)
+FILTERS_ONE_ADDRESS: Final = Defect(
+    "reads a prefix as one address",
+    "AP-06",
+    "A rule's mask is passed over: of a whole subnet one address is shut out.",
+    {SourceFilter: _OneAddress},
 )

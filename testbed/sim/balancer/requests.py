@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["Inspector", "plain_path"]
+__all__ = ["Inspector", "plain_path", "refusal"]
 
 _END: Final = b"\r\n\r\n"
 _LONGEST_HEAD: Final = 16384

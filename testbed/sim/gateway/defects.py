@@ -26,11 +26,14 @@ __all__ = [
     "LOSES_CONTENT",
     "LOSES_EMPTY_LINES",
     "LOSES_LARGE_CONTENT",
+    "LOSES_MENU_ITEMS",
     "MANGLES_BINARY",
     "MIXES_REQUESTS",
     "NO_ERRORS",
+    "RECODES_SELECTORS",
     "STOPS_AT_FULL_STOPS_IN_BINARY",
     "SUCCEEDS_WITH_PARTS",
+    "TAKES_THREE_FOR_AN_ERROR",
     "WRONG_LENGTH",
 ]
 
@@ -286,4 +289,45 @@ SUCCEEDS_WITH_PARTS: Final = Defect(
     "AP-07",
     "The origin breaks off, and what came until then is answered with 200 and kept in caches.",
     {Fetch: _Content},
+)
+
+
+class _ThreeIsAnError(Translator):
+    __slots__ = ()
+
+    def is_error(self, reply: bytes) -> bool:
+        return reply.startswith(b"3")
+
+
+class _FirstItem(Translator):
+    __slots__ = ()
+
+    def menu(self, reply: bytes) -> bytes:
+        return super().menu(reply.partition(b"\r\n")[0])
+
+
+class _Utf8(Translator):
+    __slots__ = ()
+
+    def decoded(self, text: str) -> bytes:
+        return super().decoded(text).decode("utf-8", "replace").encode()
+
+
+TAKES_THREE_FOR_AN_ERROR: Final = Defect(
+    "takes what begins with 3 for an error",
+    "AP-07",
+    "A text that begins with a 3 is not found, and nobody sees why.",
+    {Translator: _ThreeIsAnError},
+)
+LOSES_MENU_ITEMS: Final = Defect(
+    "loses a menu's other items",
+    "AP-07",
+    "A menu is read as one line, and the rest of the server is out of reach.",
+    {Translator: _FirstItem},
+)
+RECODES_SELECTORS: Final = Defect(
+    "recodes selectors",
+    "AP-07",
+    "A selector is taken for UTF-8, and files whose names are older than that are not found.",
+    {Translator: _Utf8},
 )
