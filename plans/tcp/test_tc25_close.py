@@ -43,6 +43,7 @@ PORT, MERGED_PORT, LOST_PORT, HOLE_PORT, GONE_PORT, PASSIVE_PORT = range(5125, 5
 DOWN = 20_000
 QUESTION = b"all that I have to say" * 30
 LITTLE = 2000
+A_WHILE = seconds(2)
 PACE = Flow(chunk=LITTLE // 2, every=milliseconds(600))
 """Between the two chunks, no data carries the ACK of the peer's FIN."""
 SOON = seconds(5)
@@ -99,6 +100,11 @@ DATA = match.tcp(longer_than=0)
     caught="acknowledged the FIN after",
 )
 @drill(
+    "waits a second for the other half",
+    faults.python_stack(defects.streams.IMPATIENT_HALF_CLOSED),
+    caught="the host had only shut down|received",
+)
+@drill(
     "forgets what it had to send",
     faults.python_stack(defects.closing.CLOSES_WITH_THE_PEER),
     caught="the peer ended the stream after 1000 bytes of 2000",
@@ -108,7 +114,7 @@ def test_closes_from_either_side(bench: Bench) -> None:
     dut.set_sysctl("net.ipv4.tcp_early_retrans", "0")
     with bench.capture("peer--dut") as seen:
         peer_closes_first(bench, seen, peer, dut)
-        host_closes_first(seen, peer, dut)
+        host_closes_first(bench, seen, peer, dut)
         merged(seen, peer, dut)
         lost(bench, seen, peer, dut)
         behind_a_hole(seen, peer, dut)
@@ -174,12 +180,13 @@ def expect_fin_acked(
         )
 
 
-def host_closes_first(seen: Capture, peer: StackHost, dut: Host) -> None:
-    """FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT; the peer has much to say in between."""
+def host_closes_first(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -> None:
+    """FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT; the peer has much to say in between, after a while."""
     listener = peer.listen(PORT)
     dut.tcp_connect(str(peer.address), PORT, send=100, seed=PORT)
     c = listener.accept(within=SOON)
     c.receive_all(within=SOON)
+    bench.watch_for(A_WHILE)
     c.send(stream(PORT), within=SOON)
     c.shutdown()
     expect_no_reset(flow_of(seen, PORT).up, "though the host had only shut down its sending side")

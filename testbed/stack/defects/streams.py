@@ -7,12 +7,13 @@ from typing import Final
 from testbed.stack.tcp.delivery import Delivery
 from testbed.stack.tcp.guard import Guard
 from testbed.stack.tcp.input import Input
+from testbed.stack.tcp.lifecycle import Lifecycle
 from testbed.stack.tcp.receivebuffer import Inserted, ReceiveBuffer
 from testbed.stack.tcp.states import State
 from testbed.stack.tcp.tcb import Tcb, Timer
 from testbed.stack.tcp.transmit import RST, SYN, Transmitter
 from testbed.stack.variants import Defect
-from testbed.timing import Instant, milliseconds
+from testbed.timing import Instant, milliseconds, seconds
 from testbed.wire.tcp import TcpSegment
 from testbed.wire.tcp_options import MSS, TcpOption, Timestamps
 
@@ -21,12 +22,14 @@ __all__ = [
     "EACH_SEGMENT_DELAYS",
     "ECHOES_THE_FIRST_STAMP",
     "ENDS_AT_THE_WRAP",
+    "IMPATIENT_HALF_CLOSED",
     "MUDDLES_OVERLAPS",
     "RESETS_SYN_ACKS",
     "TELLS_NO_MSS",
 ]
 
 _DELAY: Final = milliseconds(400)
+_HALF_CLOSED: Final = seconds(1)
 
 
 class _EndsAtWrap(Delivery):
@@ -91,6 +94,14 @@ class _ResetsSyns(Input):
         return super()._controls(c, segment, seq, length, now)
 
 
+class _Impatient(Lifecycle):
+    __slots__ = ()
+
+    def limit_fin_wait(self, c: Tcb, now: Instant) -> None:
+        if c.state is State.FIN_WAIT_2:
+            c.due[Timer.FIN_WAIT_2] = Instant(now + _HALF_CLOSED)
+
+
 ENDS_AT_THE_WRAP: Final = Defect(
     "ends where numbers begin again",
     "TC-16",
@@ -138,4 +149,11 @@ RESETS_SYN_ACKS: Final = Defect(
     "A client takes a second SYN+ACK for an attack: on a line that loses its ACK it gets no "
     "connection at all.",
     {Input: _ResetsSyns},
+)
+IMPATIENT_HALF_CLOSED: Final = Defect(
+    "waits a second for the other half",
+    "TC-25",
+    "A stack, or the firewall in front of it, gives a half-closed connection a second to end: an "
+    "answer that takes longer to compute finds nobody.",
+    {Lifecycle: _Impatient},
 )
