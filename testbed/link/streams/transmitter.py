@@ -107,12 +107,15 @@ def _choose_frame(asm: Assembler, tables: Tables) -> None:
             return
         asm.mov(R1, R8).mod(R1, templates)
     else:
-        asm.mov(R1, R8).mod(R1, blend.period).bit_and(R1, tables.order - 1)
+        # One division, for it is dear: R8 = whole periods, R1 = the place in this one.
+        asm.mov(R1, R8).div(R8, blend.period).mov(R2, R8).mul(R2, blend.period).sub(R1, R2)
+        asm.bit_and(R1, tables.order - 1)
         asm.mul(R1, ORDER_ENTRY).load_map_value(R5, tables.numbers.fd).add(R5, R1)
         asm.load(R2, R5, 0, size=4).store(R10, SHAPE, R2)
-        asm.div(R8, blend.period).load(R1, R5, 16, size=4).mul(R8, R1)
-        asm.load(R1, R5, 4, size=4).add(R8, R1)
-        asm.mov(R1, R8).load(R2, R5, 12, size=4).mod(R1, R2).load(R2, R5, 8, size=4).add(R1, R2)
+        asm.load(R1, R5, 16, size=4).mul(R8, R1).load(R1, R5, 4, size=4).add(R8, R1)
+        asm.load(R1, R5, 8, size=4)
+        if any(len(flow.templates) > 1 for flow in blend.flows):
+            asm.mov(R3, R8).load(R2, R5, 12, size=4).mod(R3, R2).add(R1, R3)
     asm.bit_and(R1, tables.slots - 1).mul(R1, tables.stride)
     asm.load_map_value(R9, tables.frames.fd).add(R9, R1)
 
