@@ -16,7 +16,6 @@ from testbed.link.ebpf import (
     R7,
     R8,
     R9,
-    R10,
     Assembler,
     BpfError,
     Helper,
@@ -37,18 +36,22 @@ RECEIVED, OCTETS, DUE, SEEN, DUPLICATES, LATE, STALE, TOTAL, LEAST, MOST = range
 HISTOGRAM = 128
 ENTRY = HISTOGRAM + 8 * BUCKETS
 """Bytes of one stream: words of 64 bits, and the histogram."""
+LONGEST = 16_000
 
 
 def counting(memory: int, *, take: bool) -> bytes:
     """The program, for the map behind a descriptor; ``take``: signed frames go no further."""
-    asm = Assembler().mov(R6, R1)
-    asm.load(R2, R6, 0, size=4).load(R9, R6, 4, size=4).sub(R9, R2)  # R9 = the frame's size
-    asm.jump_if(R9, "<", SIZE, "pass").jump_if(R9, ">", 0xFFFF, "pass")
-    asm.mov(R1, R6).mov(R2, R9).sub(R2, SIZE).mov(R3, R10).add(R3, -SIZE).mov(R4, SIZE)
-    asm.call(Helper.XDP_LOAD_BYTES).jump_if(R0, "!=", 0, "pass")
-    asm.load(R1, R10, -24, size=4).to_big_endian(R1, 32).jump_if(R1, "!=", MARK, "pass")
-    asm.load(R8, R10, -20, size=4).to_big_endian(R8, 32).jump_if(R8, ">=", STREAMS, "pass")
-    asm.mul(R8, ENTRY).load_map_value(R7, memory).add(R7, R8)
+    asm = Assembler()
+    asm.load(R2, R1, 0, size=4).load(R3, R1, 4, size=4)
+    asm.mov(R9, R3).sub(R9, R2)  # R9 = the frame's size
+    asm.jump_if(R9, "<", SIZE, "pass").jump_if(R9, ">", LONGEST, "pass")
+    asm.mov(R4, R9).sub(R4, SIZE).add(R2, R4).mov(R4, R2).add(R4, SIZE)
+    asm.jump_if(R4, ">", R3, "pass")  # it cannot be, and the verifier must see that
+    asm.load(R1, R2, 0, size=4).to_big_endian(R1, 32).jump_if(R1, "!=", MARK, "pass")
+    asm.load(R1, R2, 4, size=4).to_big_endian(R1, 32).jump_if(R1, ">=", STREAMS, "pass")
+    asm.load(R6, R2, 8).to_big_endian(R6, 64)  # R6 = the frame's number
+    asm.load(R8, R2, 16).to_big_endian(R8, 64)  # R8 = when it was sent
+    asm.mul(R1, ENTRY).load_map_value(R7, memory).add(R7, R1)
     _count_latency(asm)
     _count_order(asm)
     asm.mov(R0, XdpAction.DROP if take else XdpAction.PASS).exit()
@@ -61,8 +64,9 @@ def _add_to(asm: Assembler, offset: int) -> None:
 
 
 def _count_latency(asm: Assembler) -> None:
-    asm.call(Helper.KTIME_GET_NS).load(R1, R10, -8).to_big_endian(R1, 64)
-    asm.mov(R8, 0).jump_if(R1, ">", R0, "early").mov(R8, R0).sub(R8, R1).label("early")
+    """From here on R8 is the latency, and then lost."""
+    asm.call(Helper.KTIME_GET_NS)
+    asm.jump_if(R8, "<=", R0, "past").mov(R8, R0).label("past").sub(R0, R8).mov(R8, R0)
     asm.load(R1, R7, RECEIVED).jump_if(R1, "==", 0, "least")
     asm.load(R2, R7, LEAST).jump_if(R8, ">=", R2, "not least")
     asm.label("least").store(R7, LEAST, R8).label("not least")
@@ -82,7 +86,7 @@ def _count_latency(asm: Assembler) -> None:
 
 
 def _count_order(asm: Assembler) -> None:
-    asm.load(R2, R10, -16).to_big_endian(R2, 64)  # the frame's number
+    asm.mov(R2, R6)
     asm.load(R3, R7, DUE).load(R1, R7, SEEN).jump_if(R2, "<", R3, "not new")
     asm.mov(R4, R2).sub(R4, R3).add(R4, 1).add(R2, 1).store(R7, DUE, R2)
     asm.jump_if(R4, "<", WINDOW, "near").mov(R1, 0).jump("shifted")
