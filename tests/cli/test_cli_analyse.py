@@ -3,9 +3,12 @@
 import json
 
 from click.testing import CliRunner
-from tcp_captures import pcap_of, scenes
+from tcp_captures import frame_of, pcap_of, scenes
 
+from testbed.capture import Trace, write_pcapng
 from testbed.cli.main import main
+from testbed.timing import Instant
+from testbed.wire.frame import Frame
 
 
 def written(tmp_path, data):
@@ -65,3 +68,22 @@ def test_a_page_is_written_beside_the_table(tmp_path):
     assert result.exit_code == 0, result.output
     assert f"written to {page}" in result.output
     assert "<h1>capture.pcap</h1>" in page.read_text()
+
+
+def test_what_two_points_saw_of_a_connection_is_told_apart(tmp_path):
+    trace = Trace(["near", "far"])
+    at = 0
+    for segment in scenes()["clean"]:
+        at += round(segment.wait * 1e9)
+        trace.add("near", (Frame(frame_of(segment), Instant(at)),))
+        trace.add("far", (Frame(frame_of(segment), Instant(at + 10)),))
+    file = tmp_path / "two.pcapng"
+    with file.open("wb") as stream:
+        write_pcapng(stream, trace)
+    result = CliRunner().invoke(main, ["analyse", "--json", str(file)])
+    told = json.loads(result.output)["connections"]
+    assert [each["point"] for each in told] == ["near", "far"]
+    assert [each["retransmissions"] for each in told] == [{}, {}]
+    shown = CliRunner().invoke(main, ["analyse", str(file)])
+    assert "10.0.0.2:80 at near" in shown.output
+    assert "2 connections" in shown.output

@@ -52,8 +52,12 @@ class Analysis:
         return tuple((np.sort(rows) + 1).tolist())
 
 
-def analyse(columns: Columns, headers: Headers | None = None) -> Analysis:
-    """Analyse every TCP connection of a capture."""
-    segments = read_segments(columns, headers)
+def analyse(columns: Columns, headers: Headers | None = None, *, apart: bool = False) -> Analysis:
+    """Analyse every TCP connection of a capture.
+
+    ``apart``: of a capture with several interfaces each is looked at by itself. Without, all is one
+    line, as for Wireshark: what two interfaces saw counts as sent twice.
+    """
+    segments = read_segments(columns, headers, apart=apart)
     options = read_options(segments)
     return Analysis(segments, options, fast.judge(segments, options.scale))

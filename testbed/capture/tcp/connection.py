@@ -61,6 +61,13 @@ class Connection:
             int(self.segments.starts[self.number]), int(self.segments.starts[self.number + 1])
         )
 
+    @property
+    def point(self) -> str:
+        """Where its first segment was captured: the interface's name, if the file has it."""
+        columns = self.segments.columns
+        source = int(columns.source[int(self.segments.row[self.span.start])])
+        return columns.sources[source].name if columns.sources else ""
+
     @cached_property
     def _tracks(self) -> Tracks:
         """Where its directions had come to: of its own segments only, counted from its first."""

@@ -85,8 +85,13 @@ class _Found:
     length: Ints
 
 
-def read_segments(columns: Columns, headers: Headers | None = None) -> Segments:
-    """Find the TCP segments of a capture and put them into order by connection."""
+def read_segments(
+    columns: Columns, headers: Headers | None = None, *, apart: bool = False
+) -> Segments:
+    """Find the TCP segments of a capture and put them into order by connection.
+
+    ``apart``: what each interface saw of a connection is one of its own.
+    """
     headers = read_headers(columns) if headers is None else headers
     found = _find(headers)
     row, source, length = found.row, found.source, found.length
@@ -96,7 +101,8 @@ def read_segments(columns: Columns, headers: Headers | None = None) -> Segments:
         row, source, length, size = row[good], source[good], length[good], size[good]
     src = headers.src[source] << 16 | headers.sport[source]
     dst = headers.dst[source] << 16 | headers.dport[source]
-    pairs = group((np.minimum(src, dst), np.maximum(src, dst)), np.arange(len(row)))
+    ends = np.minimum(src, dst), np.maximum(src, dst)
+    pairs = group((*ends, columns.source[row]) if apart else ends, np.arange(len(row)))
     order = pairs.order
     source, row, size, src, dst = (each[order] for each in (source, row, size, src, dst))
     control = headers.control[source]

@@ -35,7 +35,8 @@ def analyse(file: Path, *, as_json: bool, limit: int | None, page: Path | None) 
     """Tell what became of the TCP connections of FILE.
 
     FILE is a pcap or pcapng capture, plain, gzip or zstd. Retransmissions are told apart by their
-    cause, stalls by what they waited for; the meanings of the flags are Wireshark's.
+    cause, stalls by what they waited for; the meanings of the flags are Wireshark's. Of a capture
+    with several interfaces each is looked at by itself.
     """
     from testbed.capture.columns import read_columns  # noqa: PLC0415 - numpy is heavy
     from testbed.capture.tcp import analyse as analyse_tcp  # noqa: PLC0415
@@ -50,7 +51,7 @@ def analyse(file: Path, *, as_json: bool, limit: int | None, page: Path | None) 
         click.echo(f"warning: {file}: {columns.fault}; what is before it is told", err=True)
     elif columns.truncated is not None:
         click.echo(f"warning: {file}: ends within a packet, at {columns.truncated}", err=True)
-    analysis = analyse_tcp(columns)
+    analysis = analyse_tcp(columns, apart=True)
     chosen = analysis.largest(limit or (len(analysis) if as_json else 40))
     if page is not None:
         from testbed.report.tcp import render_tcp  # noqa: PLC0415 - as above

@@ -18,6 +18,7 @@ def summarise(connection: Connection) -> dict[str, Any]:
     """All that is told of a connection, as JSON has it. Times are in seconds."""
     client, server = connection.offers
     return {
+        "point": connection.point,
         "client": str(connection.client),
         "server": str(connection.server),
         "start": connection.start / 1e9,

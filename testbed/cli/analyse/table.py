@@ -25,6 +25,7 @@ _NOTED = (
 
 def show(console: Console, connections: Sequence[Mapping[str, Any]], total: int) -> None:
     """Print a row for every connection, and how many there are."""
+    several = len({each["point"] for each in connections}) > 1
     table = Table(show_edge=False, pad_edge=False)
     for title in ("connection", "opened, closed", "time", "packets", "bytes up", "down"):
         words = title[0] in "co"
@@ -32,7 +33,7 @@ def show(console: Console, connections: Sequence[Mapping[str, Any]], total: int)
     for title in ("RTT", "sent again", "stalls", "noted"):
         table.add_column(title)
     for each in connections:
-        table.add_row(*map(escape, _cells(each)))
+        table.add_row(*map(escape, _cells(each, several=several)))
     console.print(table)
     if len(connections) < total:
         console.print(f"the {len(connections)} longest of {total} connections; --limit shows more")
@@ -40,7 +41,7 @@ def show(console: Console, connections: Sequence[Mapping[str, Any]], total: int)
         console.print(f"{total} connection{'' if total == 1 else 's'}")
 
 
-def _cells(each: Mapping[str, Any]) -> list[str]:
+def _cells(each: Mapping[str, Any], *, several: bool) -> list[str]:
     trips = [way["round_trip"]["median"] for way in (each["up"], each["down"]) if way["round_trip"]]
     again = ", ".join(f"{count} {cause}" for cause, count in each["retransmissions"].items())
     stalls: dict[str, float] = {}
@@ -48,7 +49,7 @@ def _cells(each: Mapping[str, Any]) -> list[str]:
         stalls[stall["cause"]] = stalls.get(stall["cause"], 0.0) + stall["seconds"]
     flags = each["flags"]
     return [
-        f"{each['client']} > {each['server']}",
+        f"{each['client']} > {each['server']}" + (f" at {each['point']}" if several else ""),
         f"{each['opening']}, {each['closing']}",
         f"{each['duration']:.3f} s",
         str(each["packets"]),
