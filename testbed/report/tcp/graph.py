@@ -30,7 +30,7 @@ def graph_of(connection: Connection) -> dict[str, Any]:
     start = connection.start
     frames = connection.segments.row + 1
     return {
-        "name": str(connection),
+        "name": str(connection) + (f" at {connection.point}" if connection.point else ""),
         "opening": connection.opening,
         "closing": connection.closing,
         "packets": connection.packets,
