@@ -182,8 +182,7 @@ class Network:
     def run_next(self) -> None:
         """Move on to the next event, and let it happen."""
         at, _, whom, frame, cause = heapq.heappop(self._events)
-        if at > self.instant:
-            self.instant = at
+        self.instant = max(self.instant, at)
         whom.arrive(frame, cause)
         self.journal.cause = 0
 
