@@ -2,9 +2,10 @@
 
 A datagram in four fragments, the first of which has its UDP header and nothing else, is sent in
 each of the 24 orders; in each of them again, every fragment but the one that completes it twice;
-and among the fragments of others that have its identification, but another sender or protocol. Each
-is answered once, with its payload byte for byte (RFC 791 3.2: what belongs together has the same
-identification, source, destination and protocol). The UDP service of the host echoes what it gets.
+and among the fragments of others that have its identification, but another sender or protocol. One
+comes in as many fragments as it has room for. Each is answered once, with its payload byte for byte
+(RFC 791 3.2: what belongs together has the same identification, source, destination and protocol).
+The UDP service of the host echoes what it gets.
 """
 
 import hashlib
@@ -39,6 +40,8 @@ PORTS = 41000
 ENDS = (8, 520, 1024, 1201)
 """Where the fragments end; together they are an odd number of bytes, and fit one packet."""
 SOON = seconds(3)
+SMALLEST = (*range(8, ENDS[-1], 8), ENDS[-1])
+"""Where the smallest fragments end that there can be (RFC 791 3.2)."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,11 @@ class Case:
         return [cut(self.packet)[index] for index in self.order]
 
 
-def cut(packet: IPv4Packet) -> list[IPv4Packet]:
-    """``packet`` in four fragments."""
+def cut(packet: IPv4Packet, ends: Sequence[int] = ENDS) -> list[IPv4Packet]:
+    """``packet`` in fragments, four where nothing else is said."""
     return [
-        replace(packet, offset=start, mf=end != ENDS[-1], payload=packet.payload[start:end])
-        for start, end in itertools.pairwise((0, *ENDS))
+        replace(packet, offset=start, mf=end != ends[-1], payload=packet.payload[start:end])
+        for start, end in itertools.pairwise((0, *ends))
     ]
 
 
@@ -164,6 +167,27 @@ def test_fragments_of_different_datagrams_stay_apart(bench: Bench) -> None:
             f"peer--dut: a ping in fragments of the same number: {len(replies)} replies with its "
             "data, expected 1"
         )
+
+
+@pytest.mark.behaviour("FR-03", clause="RFC 791 3.2")
+@pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
+@drill(
+    "eight fragments at most",
+    faults.python_stack(defects.fragments.EIGHT_AT_MOST),
+    caught="in 151 fragments, every second one first: no answer",
+)
+def test_a_datagram_may_come_in_many_fragments(bench: Bench) -> None:
+    """The smallest fragments, the first, the third and so on before all others."""
+    net, dut = bench.bring_up_network(), bench.host("dut")
+    peer, host = net["peer"], net["dut"]
+    dut.set_sysctl("net.ipv4.ipfrag_time", "2")
+    dut.udp_serve(SERVICE)
+    header = IPv4Packet(peer.ip, host.ip, ident=PORTS)
+    pieces = cut(enclose(header, UdpDatagram(PORTS, SERVICE, stream(PORTS))), SMALLEST)
+    with bench.capture("peer--dut") as seen:
+        send(bench, [*pieces[::2], *pieces[1::2]])
+        await_echoes(bench, seen, 1)
+    judge(seen, PORTS, f"in {len(pieces)} fragments, every second one first")
 
 
 def send(bench: Bench, pieces: Sequence[IPv4Packet]) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "COUNTS_DUPLICATES",
     "DIES_OF_OVERLAPS",
     "DIES_OF_PINGS",
+    "EIGHT_AT_MOST",
     "EXTENDS_TIMER",
     "GIVES_UP_EARLY",
     "GLUES_OVERLAPS",
@@ -32,6 +33,7 @@ __all__ = [
 
 _LARGEST: Final = 65535
 _HEADERS: Final = 28
+_FEW: Final = 8
 
 
 class _NeedsOrder(Reassembler):
@@ -53,6 +55,14 @@ class _CountsDuplicates(Reassembler):
         if held.held == before:
             held.held += len(packet.payload)
         return inserted
+
+
+class _EightAtMost(Reassembler):
+    __slots__ = ()
+
+    def _contradiction(self, held: _Datagram, packet: IPv4Packet) -> str | None:
+        full = len(held.pieces) >= _FEW
+        return "too many fragments" if full else super()._contradiction(held, packet)
 
 
 class _IdentAlone(Reassembler):
@@ -227,6 +237,14 @@ COUNTS_DUPLICATES = Defect(
     "A stack adds up the bytes that came instead of those that it has: one fragment that came "
     "twice, and the datagram is handed up with a hole.",
     {Reassembler: _CountsDuplicates},
+)
+
+EIGHT_AT_MOST = Defect(
+    "eight fragments at most",
+    "FR-03",
+    "A stack has a table of eight pieces for each datagram: where a path cuts into smaller ones, "
+    "large datagrams never arrive.",
+    {Reassembler: _EightAtMost},
 )
 
 IDENT_ALONE = Defect(
