@@ -6,8 +6,8 @@ counted). What it sends is limited by "min(SendMSS + 20, MMS_S) - TCPhdrsize - I
 segment carries, 536 where the peer announced nothing. And it fills its segments: with much to send,
 some carry exactly that. Nothing is cut into fragments.
 
-For three MTUs of the host, peers that announce less, the same, much more and nothing at all, with
-and without timestamps; the host in turn as server and as client.
+For three MTUs of the host, peers that announce less, an odd number, the same, much more and nothing
+at all, with and without timestamps; the host in turn as server and as client.
 """
 
 import dataclasses
@@ -71,6 +71,7 @@ CASES = (
     Case(1500, 1460),
     Case(1500, 1460, stamps=False),
     Case(1500, 1000),
+    Case(1500, 1001),
     Case(1500, 8960),
     Case(1500, None),
     Case(1200, 1460),
@@ -103,6 +104,11 @@ CASES = (
     "forgets its options",
     faults.python_stack(defects.receiver.FORGETS_OPTIONS),
     caught=r"has 1012 bytes with its options, expected 1000 at most",
+)
+@drill(
+    "rounds up odd sizes",
+    faults.python_stack(defects.receiver.ROUNDS_UP_SIZES),
+    caught=r"has 1002 bytes with its options, expected 1001 at most",
 )
 @drill(
     "sends small segments only",

@@ -26,6 +26,7 @@ __all__ = [
     "NO_PAWS",
     "PAWS_ON_RESETS",
     "PLAIN_TIMESTAMPS",
+    "ROUNDS_UP_SIZES",
     "SILENT_PAWS",
     "TIMESTAMPS_FROM_ANYWHERE",
 ]
@@ -130,6 +131,15 @@ class _CountsDataOnly(Output):
         return c.mss
 
 
+class _RoundsUp(Factory):
+    __slots__ = ()
+
+    def set_mss(self, c: Tcb, now: Instant) -> bool:
+        changed = super().set_mss(c, now)
+        c.mss += c.mss % 2
+        return changed
+
+
 ANNOUNCES_1460 = Defect(
     "1460 always",
     "TC-31",
@@ -151,6 +161,14 @@ FORGETS_OPTIONS = Defect(
     "A stack fills segments with as much data as the MSS and adds timestamps on top: packets are "
     "12 bytes larger than the link, and are cut or lost.",
     {Output: _CountsDataOnly},
+)
+
+ROUNDS_UP_SIZES = Defect(
+    "rounds up odd sizes",
+    "TC-31",
+    "A stack rounds the size of its segments up to whole words of its checksum code: to a peer "
+    "behind a tunnel of an odd size each full one is a byte too large.",
+    {Factory: _RoundsUp},
 )
 
 # Timestamps
