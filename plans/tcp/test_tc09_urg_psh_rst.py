@@ -2,11 +2,11 @@
 
 A reset whose number is RCV.NXT ends the connection, with or without ACK, with or without text: the
 host's service is told ECONNRESET, and what comes later is answered by a reset. One that lies in
-the window but is not exact is answered by a challenge ACK, <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, and
-one outside the window by nothing; the connection goes on after either (RFC 5961 3.2, RFC 9293
-3.10.7.4). In SYN-SENT a reset counts if it acknowledges the SYN, and not otherwise (3.10.7.3).
-Hosts that limit how often they challenge one connection (RFC 5961 7, Linux:
-``net.ipv4.tcp_invalid_ratelimit``) are told not to.
+the window, up to its last byte, but is not exact is answered by a challenge ACK,
+<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>, and one outside the window by nothing; the connection goes on
+after either (RFC 5961 3.2, RFC 9293 3.10.7.4). In SYN-SENT a reset counts if it acknowledges the
+SYN, and not otherwise (3.10.7.3). Hosts that limit how often they challenge one connection (RFC
+5961 7, Linux: ``net.ipv4.tcp_invalid_ratelimit``) are told not to.
 
 The urgent pointer is one past the last urgent byte (RFC 9293 3.1, 3.8.5, RFC 6093 3.1): the host's
 service reads the urgent byte out of band and the others in order, and what it sends as urgent is
@@ -83,6 +83,11 @@ ENDINGS = (
     caught=r"a RST of RCV.NXT \+ \d+ was not answered by a challenge ACK",
 )
 @drill(
+    "believes a RST at the window's end",
+    faults.python_stack(defects.segments.BELIEVES_AT_THE_END),
+    caught=r"a RST of RCV.NXT \+ \d{5,} ended the connection",
+)
+@drill(
     "takes no RST",
     faults.nft("type filter hook input priority 0;", "tcp flags & (rst|fin) == rst drop"),
     caught=r"was not answered by a challenge ACK",
@@ -107,6 +112,7 @@ def test_only_a_believable_reset_ends_a_connection(bench: Bench) -> None:
             expect_nothing(seen, lives, beyond=beyond)
         for distance in (1, 20_000):
             expect_challenge(bench, seen, lives, distance)
+        expect_challenge(bench, seen, lives, lives.snapshot().snd_wnd - 1)
         lives.shutdown()
         lives.receive_all(within=SOON)
         for port, (what, flags, text) in zip(ENDS, ENDINGS, strict=True):

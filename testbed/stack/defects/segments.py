@@ -23,6 +23,7 @@ __all__ = [
     "ANSWERS_BAD_CHECKSUM",
     "ANY_RST_KILLS",
     "ANY_RST_REFUSES",
+    "BELIEVES_AT_THE_END",
     "CHECKS_NOTHING",
     "DROPS_URGENT",
     "NO_CHALLENGE",
@@ -140,6 +141,13 @@ class _BelievesInWindow(Guard):
         return True
 
 
+class _BelievesAtEnd(Guard):
+    __slots__ = ()
+
+    def reset_exact(self, c: Tcb, seq: int) -> bool:
+        return seq == c.rcv_adv - 1 or super().reset_exact(c, seq)
+
+
 class _BelievesAnywhere(Input):
     __slots__ = ()
 
@@ -207,6 +215,14 @@ ANY_RST_KILLS = Defect(
     "A stack from before RFC 5961 takes every reset in the window: whoever guesses the ports ends "
     "a connection by some thousand segments, as BGP sessions were in 2004.",
     {Guard: _BelievesInWindow},
+)
+
+BELIEVES_AT_THE_END = Defect(
+    "believes a RST at the window's end",
+    "TC-09",
+    "A stack obeys a reset at the last byte of the window, too: a peer announces that number in "
+    "each ACK, and whoever sees or guesses one end has the connection.",
+    {Guard: _BelievesAtEnd},
 )
 
 RST_ANYWHERE_KILLS = Defect(
