@@ -9,8 +9,8 @@ new bytes within ``delayed_ack`` (seconds, 0.5: 3.8.6.3). The service gets each 
 
 "If the ACK is a duplicate (SEG.ACK =< SND.UNA), it can be ignored" (3.10.7.4), and only a segment
 that is not older than the one which last told a window changes SND.WND (SND.WL1, SND.WL2). An ACK
-that another overtook comes late, four times, and tells of a larger window: nothing is sent and
-nothing resent for it, and the next ACK lets go what it would have without.
+that another overtook comes late, four times, and tells of a larger window: nothing is sent,
+resent or answered for it, and the next ACK lets go what it would have without.
 """
 
 import hashlib
@@ -115,6 +115,11 @@ def test_duplicates_are_acknowledged_again_and_delivered_once(bench: Bench) -> N
     caught=r"at late ACKs .* resent",
 )
 @drill(
+    "answers late ACKs",
+    faults.python_stack(defects.sliding.ANSWERS_LATE_ACKS),
+    caught=r"at late ACKs .* said \d ACKs of its own",
+)
+@drill(
     "takes windows of late ACKs",
     faults.python_stack(defects.sliding.TAKES_LATE_WINDOWS),
     caught=r"at late ACKs .* sent",
@@ -130,6 +135,7 @@ def test_late_acks_change_nothing(bench: Bench) -> None:
             receiver.ack(1 + acked * size)
             expect_sent(receiver, receiver.take(2), 2, "at an ACK of 2 segments")
         receiver.window = 4 * WINDOW
+        before = len(bare_acks(receiver))
         receiver.ack(1 + 2 * size, times=LATE)
         late = receiver.take(0)
         if late:
@@ -138,6 +144,11 @@ def test_late_acks_change_nothing(bench: Bench) -> None:
             raise ExpectationFailed(
                 f"{receiver.dut.name}: at late ACKs of {1 + 2 * size}, with {receiver.acked} "
                 f"acknowledged, it {verb} {late[0].seq}..{late[0].end}, expected nothing"
+            )
+        if said := bare_acks(receiver)[before:]:
+            raise ExpectationFailed(
+                f"{receiver.dut.name}: at late ACKs of {1 + 2 * size} it said {len(said)} ACKs of "
+                f"its own, the first is #{said[0].number}, expected nothing"
             )
         receiver.window = WINDOW
         receiver.ack(1 + 5 * size)
@@ -216,6 +227,11 @@ class Copies:
                 f"{what} was not acknowledged with {1 + upto} within {format_duration(within)}: "
                 f"{numbers}"
             )
+
+
+def bare_acks(receiver: Receiver) -> list[Segment]:
+    """What the host sent that takes no number."""
+    return [each for each in receiver.flow.down if not each.tcp.span]
 
 
 def expect_sent(receiver: Receiver, sent: tuple[Segment, ...], count: int, when: str) -> None:

@@ -24,6 +24,7 @@ from testbed.wire.tcp import TcpSegment
 from testbed.wire.tcp_options import Timestamps
 
 __all__ = [
+    "ANSWERS_LATE_ACKS",
     "COUNTS_LATE_ACKS",
     "DELIVERS_OVERLAP",
     "DELIVERS_TWICE",
@@ -190,6 +191,19 @@ class _DeliversOverlap(Delivery):
         super()._odd_data(c, max(seq, c.rcv_nxt), payload, now)
 
 
+class _AnswersLate(Acks):
+    __slots__ = ()
+
+    def take(
+        self, c: Tcb, segment: TcpSegment, seq: int, stamp: Timestamps | None, now: Instant
+    ) -> bool:
+        late = unwrap(segment.ack, c.snd_una) < c.snd_una
+        going_on = super().take(c, segment, seq, stamp, now)
+        if late and going_on:
+            c.ack_now = True
+        return going_on
+
+
 class _CountsLate(LossRecovery):
     __slots__ = ()
 
@@ -254,6 +268,14 @@ DELIVERS_OVERLAP = Defect(
     "A stack forgets to cut off what it has already: bytes come twice, and it acknowledges what "
     "was never sent.",
     {Delivery: _DeliversOverlap},
+)
+
+ANSWERS_LATE_ACKS = Defect(
+    "answers late ACKs",
+    "TC-12",
+    "A stack answers an ACK that was overtaken, as it does a segment: two of the kind, and they "
+    "answer each other until a packet is lost.",
+    {Acks: _AnswersLate},
 )
 
 COUNTS_LATE_ACKS = Defect(
