@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from testbed.stack.tcp.delivery import Delivery
 from testbed.stack.tcp.handshake import Handshake
 from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.receivebuffer import Inserted, ReceiveBuffer
@@ -24,6 +25,7 @@ __all__ = [
     "FIRES_AT_TWO",
     "GROWS_BY_HALF",
     "NO_DSACK",
+    "NO_DUPLICATES_ABOVE_HOLES",
     "OLDEST_BLOCK_FIRST",
     "ONE_BLOCK",
     "OUT_OF_ORDER",
@@ -133,6 +135,14 @@ class _OldestFirst(ReceiveBuffer):
         return super().sack_blocks(limit, duplicate)[::-1]
 
 
+class _NoDuplicatesAbove(Delivery):
+    __slots__ = ()
+
+    def note_duplicate(self, c: Tcb, start: int, end: int) -> None:
+        if not c.receiving.out_of_order_bytes:
+            super().note_duplicate(c, start, end)
+
+
 class _NoDsack(ReceiveBuffer):
     __slots__ = ()
 
@@ -177,6 +187,14 @@ OLDEST_BLOCK_FIRST = Defect(
     "A receiver tells its islands in the order of their numbers: where there are more than fit, "
     "the news is what is left out.",
     {ReceiveBuffer: _OldestFirst},
+)
+
+NO_DUPLICATES_ABOVE_HOLES = Defect(
+    "reports no duplicates above a hole",
+    "TC-14",
+    "A receiver reports what came twice below the ACK only: a sender that resends too much above a "
+    "hole never learns it.",
+    {Delivery: _NoDuplicatesAbove},
 )
 
 NO_DSACK = Defect(
