@@ -6,7 +6,8 @@ One that asked for IDLE, INTERVAL and a number of PROBES of its own: a probe, wh
 one byte and the number before the next one, comes when nothing has been received for IDLE
 (MUST-27), counted from the last data. A peer that answers is left alone, and probed again after
 IDLE. One that is silent is probed every INTERVAL; INTERVAL after the last probe the connection is
-over: the application is told ETIMEDOUT, and the peer, if it lives, by a reset.
+over: the application is told ETIMEDOUT, and the peer, if it lives, by a reset. The peer's own
+probes, with an old byte and with none, are answered by an ACK (3.10.7.4).
 
 Tolerances, in seconds: ``keepalive_early`` (0.02), ``keepalive_late`` (0.4: coarse timers, and a
 busy bench). Linux reads its settings in whole seconds.
@@ -37,7 +38,7 @@ from testbed import (
     tcpflow,
 )
 
-PORT, QUIET_PORT = 5128, 5138
+PORT, QUIET_PORT, ASKED_PORT = 5128, 5138, 5148
 IDLE, INTERVAL, PROBES = seconds(2), seconds(1), 2
 TWO_HOURS = 7200
 USUAL_INTERVAL = seconds(75)
@@ -51,7 +52,7 @@ LINUX = "net.ipv4.tcp_keepalive_"
 @pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
 @drill(
     "kills a live peer",
-    faults.python_stack(defects.closing.DOUBTS_LIVE_PEERS),
+    faults.python_stack(defects.keepalive.DOUBTS_LIVE_PEERS),
     caught="is a reset, expected probe 3",
 )
 @drill(
@@ -64,17 +65,17 @@ LINUX = "net.ipv4.tcp_keepalive_"
 )
 @drill(
     "on by default",
-    faults.python_stack(defects.closing.KEEPALIVE_UNASKED),
+    faults.python_stack(defects.keepalive.KEEPALIVE_UNASKED),
     caught="expect none: .*5138",
 )
 @drill(
     "ignores the application's idle time",
-    faults.python_stack(defects.closing.KEEPS_OWN_PACE),
+    faults.python_stack(defects.keepalive.KEEPS_OWN_PACE),
     caught="probe 1, after data, came",
 )
 @drill(
     "probes a dead peer for ever",
-    faults.python_stack(defects.closing.NEVER_GIVES_UP_THE_DEAD),
+    faults.python_stack(defects.keepalive.NEVER_GIVES_UP_THE_DEAD),
     caught="the reset of a dead connection did not come",
 )
 @drill(
@@ -199,12 +200,52 @@ def expect_told(dut: Host) -> None:
         )
 
 
+@pytest.mark.behaviour("TC-28", clause="RFC 9293 3.8.4, 3.10.7.4")
+@pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
+@drill(
+    "answers no probes",
+    faults.python_stack(defects.keepalive.ANSWERS_NO_PROBES),
+    caught="an answer to a probe of 0 bytes did not come",
+)
+def test_probes_of_the_peer_are_answered(bench: Bench) -> None:
+    """A host that is asked says that it lives: with the numbers of both sides, and no data."""
+    peer, dut = bench.host("peer", StackConfig()), bench.host("dut")
+    dut.tcp_serve(ASKED_PORT)
+    with bench.capture("peer--dut") as seen:
+        c = peer.connect("dut", ASKED_PORT, within=SOON)
+        exchange(bench, c)
+        for old in (b"", b"?"):
+            expect_answered(bench, seen, c, old)
+        exchange(bench, c)
+        c.abort()
+        seen.settle()
+
+
+def expect_answered(bench: Bench, seen: Capture, c: StackConnection, old: bytes) -> None:
+    """A probe, which begins before what the host expects, has it tell where it is."""
+    now = c.snapshot()
+    wanted = match.tcp(
+        src_port=ASKED_PORT,
+        flags="ACK",
+        seq=now.rcv_nxt % (1 << 32),
+        ack=now.snd_nxt % (1 << 32),
+        payload_length=0,
+    )
+    before = len(seen.at("peer--dut").all(wanted))
+    c.steer.send(TcpFlags.ACK, old, seq=(now.snd_nxt - 1) % (1 << 32))
+    bench.wait_until(
+        lambda: len(seen.at("peer--dut").all(wanted)) > before,
+        SOON,
+        f"an answer to a probe of {len(old)} bytes",
+    )
+
+
 @pytest.mark.behaviour("TC-28", clause="RFC 9293 3.8.4, MUST-25")
 @pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
 @pytest.mark.slow("who is never probed is known after the two hours of those who are")
 @drill(
     "on by default",
-    faults.python_stack(defects.closing.KEEPALIVE_UNASKED),
+    faults.python_stack(defects.keepalive.KEEPALIVE_UNASKED),
     caught="expect none: .*5138",
 )
 def test_idle_connections_are_left_alone_for_hours_by_default(bench: Bench) -> None:
@@ -232,7 +273,7 @@ def test_idle_connections_are_left_alone_for_hours_by_default(bench: Bench) -> N
 @pytest.mark.slow("the default idle time is two hours at the least, and passes twice")
 @drill(
     "kills a live peer",
-    faults.python_stack(defects.closing.DOUBTS_LIVE_PEERS),
+    faults.python_stack(defects.keepalive.DOUBTS_LIVE_PEERS),
     caught="came|reset",
 )
 def test_default_times_are_two_hours_and_ten_minutes(bench: Bench) -> None:

@@ -1,11 +1,10 @@
-"""Faults of closing, TIME-WAIT and keepalive."""
+"""Faults of closing and TIME-WAIT."""
 
 from __future__ import annotations
 
 from testbed.stack.tcp.acks import Acks
 from testbed.stack.tcp.delivery import Delivery
 from testbed.stack.tcp.input import Input
-from testbed.stack.tcp.keepalive import Keepalive
 from testbed.stack.tcp.lifecycle import Lifecycle
 from testbed.stack.tcp.notices import StateChanged
 from testbed.stack.tcp.states import Cause, State
@@ -21,14 +20,10 @@ __all__ = [
     "CLOSES_WITH_THE_PEER",
     "DEAF_AFTER_OWN_FIN",
     "DEAF_IN_CLOSING",
-    "DOUBTS_LIVE_PEERS",
     "ENDS_AT_A_HOLE",
-    "KEEPALIVE_UNASKED",
-    "KEEPS_OWN_PACE",
     "LINGERS_AFTER_LAST_ACK",
     "LOSES_DATA_AFTER_OWN_FIN",
     "LOSES_DATA_WITH_FIN",
-    "NEVER_GIVES_UP_THE_DEAD",
     "NO_TIME_WAIT",
     "RESETS_CROSSING_FIN",
     "RESET_ENDS_TIME_WAIT",
@@ -314,71 +309,4 @@ LINGERS_AFTER_LAST_ACK = Defect(
     "A server goes through TIME-WAIT though its clients close first: a busy one runs out of memory "
     "for connections that are over.",
     {Lifecycle: _WaitsOnBothSides},
-)
-
-# Keepalive
-
-
-class _CountsAllProbes(Keepalive):
-    __slots__ = ()
-
-    def due(self, c: Tcb, now: Instant) -> None:
-        sent, count = c.segments_out, c.keepalives
-        super().due(c, now)
-        if c.state is not State.CLOSED and c.segments_out == sent:
-            c.keepalives = count  # good stacks begin anew where the peer was heard
-
-
-class _AlwaysWanted(Keepalive):
-    __slots__ = ()
-
-    def wanted(self, c: Tcb) -> bool:
-        return c.options.keepalive is not False
-
-
-class _SystemsPace(Keepalive):
-    __slots__ = ()
-
-    def idle(self, c: Tcb) -> Duration:
-        del c
-        return self._config.keepalive_idle
-
-
-class _Patient(Keepalive):
-    __slots__ = ()
-
-    def probes(self, c: Tcb) -> int:
-        del c
-        return 1 << 30
-
-
-DOUBTS_LIVE_PEERS = Defect(
-    "kills a live peer",
-    "TC-28",
-    "A stack counts the probes that it sent, answered or not, and resets idle connections to peers "
-    "that live.",
-    {Keepalive: _CountsAllProbes},
-)
-
-KEEPALIVE_UNASKED = Defect(
-    "on by default",
-    "TC-28",
-    "A stack probes connections that never asked for it: dial-up lines stay up, and sleeping peers "
-    "lose their sessions.",
-    {Keepalive: _AlwaysWanted},
-)
-
-KEEPS_OWN_PACE = Defect(
-    "ignores the application's idle time",
-    "TC-28",
-    "A stack takes the system's two hours whatever the application asks for, and dead clients hold "
-    "their locks as long.",
-    {Keepalive: _SystemsPace},
-)
-
-NEVER_GIVES_UP_THE_DEAD = Defect(
-    "probes a dead peer for ever",
-    "TC-28",
-    "A stack probes, and never draws the conclusion: half-open connections pile up.",
-    {Keepalive: _Patient},
 )
