@@ -3,11 +3,12 @@
 RFC 9293 3.6. The peer closes first: the host acknowledges the FIN within ``ack_delay`` (seconds,
 0.5), goes on sending all it has (CLOSE-WAIT), then its own FIN, and once that is acknowledged it
 knows the connection no more (LAST-ACK, CLOSED): a segment is answered by a reset. The host closes
-first: what the peer sends then still reaches its application (FIN-WAIT-2). A FIN that comes
-together with the last data, or with the ACK of the host's own, is taken for both. A FIN behind a
-hole ends nothing until the hole is filled. A FIN that is lost is resent within ``rto_first``
-(seconds, 1; RFC 6298 2.1). A host that has closed for receiving, too, resets a peer that goes on
-sending ("SHOULD send a RST to show that data was lost", 3.6.1).
+first: what the peer sends then still reaches its application (FIN-WAIT-2), and is acknowledged as
+soon, also by a host whose FIN is not acknowledged yet (FIN-WAIT-1). A FIN that comes together with
+the last data, or with the ACK of the host's own, is taken for both. A FIN behind a hole ends
+nothing until the hole is filled. A FIN that is lost is resent within ``rto_first`` (seconds, 1; RFC
+6298 2.1). A host that has closed for receiving, too, resets a peer that goes on sending ("SHOULD
+send a RST to show that data was lost", 3.6.1).
 """
 
 import hashlib
@@ -39,7 +40,7 @@ from testbed import (
     tcpflow,
 )
 
-PORT, MERGED_PORT, LOST_PORT, HOLE_PORT, GONE_PORT, PASSIVE_PORT = range(5125, 5185, 10)
+PORT, MERGED_PORT, LOST_PORT, HOLE_PORT, GONE_PORT, PASSIVE_PORT, OUT_PORT = range(5125, 5195, 10)
 DOWN = 20_000
 QUESTION = b"all that I have to say" * 30
 LITTLE = 2000
@@ -75,6 +76,11 @@ DATA = match.tcp(longer_than=0)
     "takes a half-close for a whole one",
     faults.python_stack(defects.closing.DEAF_AFTER_OWN_FIN),
     caught="is a reset, though the host had only shut down",
+)
+@drill(
+    "deaf until its FIN is acknowledged",
+    faults.python_stack(defects.closing.DEAF_IN_FIN_WAIT_1),
+    caught="an ACK of data that crossed the host's FIN did not come",
 )
 @drill(
     "loses data that comes with the FIN",
@@ -115,6 +121,7 @@ def test_closes_from_either_side(bench: Bench) -> None:
     with bench.capture("peer--dut") as seen:
         peer_closes_first(bench, seen, peer, dut)
         host_closes_first(bench, seen, peer, dut)
+        own_fin_out(bench, seen, peer, dut)
         merged(seen, peer, dut)
         lost(bench, seen, peer, dut)
         behind_a_hole(seen, peer, dut)
@@ -193,6 +200,28 @@ def host_closes_first(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -
     expect_heard(dut, "client", PORT, stream(PORT))
     c.wait_for(State.CLOSED, within=SOON)
     expect_no_reset(flow_of(seen, PORT).up, "though both sides have closed in order")
+
+
+def own_fin_out(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -> None:
+    """FIN-WAIT-1: the peer takes no notice of the host's FIN, and sends data."""
+    listener = peer.listen(OUT_PORT)
+    dut.tcp_connect(str(peer.address), OUT_PORT, send=0, flow=Flow(end_after=milliseconds(200)))
+    c = listener.accept(within=SOON)
+    c.steer.ignore(lambda segment: bool(segment.flags & TcpFlags.FIN))
+    seen.wait_for("peer--dut", match.tcp(dst_port=OUT_PORT, has="FIN"), SOON)
+    c.send(QUESTION)
+    ack = match.tcp(dst_port=OUT_PORT, ack=c.snapshot().snd_nxt % (1 << 32))
+    bench.wait_until(
+        lambda: bool(seen.at("peer--dut").all(ack)),
+        seconds(bench.tolerance("ack_delay", 0.5)),
+        "an ACK of data that crossed the host's FIN",
+    )
+    c.steer.ignore(None)
+    c.wait_for(State.CLOSE_WAIT, within=SOON)
+    c.shutdown()
+    c.wait_for(State.CLOSED, within=SOON)
+    expect_heard(dut, "client", OUT_PORT, QUESTION)
+    expect_no_reset(flow_of(seen, OUT_PORT).up, "though both sides have closed in order")
 
 
 def merged(seen: Capture, peer: StackHost, dut: Host) -> None:

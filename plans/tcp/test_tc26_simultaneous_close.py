@@ -2,9 +2,10 @@
 
 RFC 9293 3.6 (figure 13). The FINs cross: the host gets one that does not acknowledge its own. It
 acknowledges it within ``ack_delay`` (seconds, 0.5), with the number behind its own FIN, and is in
-CLOSING: as its FIN is still not acknowledged, it resends it (within ``rto_first``, seconds, 1; RFC
-6298 2.1). When the ACK comes, it is in TIME-WAIT: its FIN is not sent again, though time for it
-passes, and the peer's FIN, sent again, is acknowledged again and not reset.
+CLOSING: as its FIN is still not acknowledged, it resends it, with the same number (within
+``rto_first``, seconds, 1; RFC 6298 2.1). When the ACK comes, it is in TIME-WAIT: its FIN is not
+sent again, though time for it passes, and the peer's FIN, sent again, is acknowledged again and not
+reset.
 
 The peer's stack takes no notice of the host's FIN until the host has resent it. Tail loss probes
 are switched off on both sides: they would resend FINs before what is asked for is due.
@@ -63,6 +64,11 @@ QUIET = milliseconds(200)
     "resets a FIN that crosses its own",
     faults.python_stack(defects.closing.RESETS_CROSSING_FIN),
     caught="is a reset",
+)
+@drill(
+    "sends a second FIN",
+    faults.python_stack(defects.closing.SENDS_SECOND_FIN),
+    caught="is a second FIN of the host's",
 )
 @drill(
     "no TIME-WAIT",
@@ -146,6 +152,11 @@ def judge(flow: tcpflow.Connection) -> None:
     theirs = [each for each in flow.down if each.tcp.flags & TcpFlags.FIN]
     acked = next(each for each in flow.down if each.ack == fin.end)
     for each in flow.up:
+        if each.tcp.flags & TcpFlags.FIN and each.end != fin.end:
+            raise ExpectationFailed(
+                f"peer--dut: #{each.number} is a second FIN of the host's, with number "
+                f"{each.end - 1}; its first one had {fin.end - 1}"
+            )
         if each.tcp.flags & TcpFlags.FIN and each.number > acked.number:
             raise ExpectationFailed(
                 f"peer--dut: #{each.number} is the host's FIN again "

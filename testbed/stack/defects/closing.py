@@ -9,7 +9,7 @@ from testbed.stack.tcp.lifecycle import Lifecycle
 from testbed.stack.tcp.notices import StateChanged
 from testbed.stack.tcp.states import Cause, State
 from testbed.stack.tcp.tcb import Tcb, Timer
-from testbed.stack.tcp.transmit import FIN
+from testbed.stack.tcp.transmit import ACK, FIN
 from testbed.stack.variants import Defect
 from testbed.timing import Duration, Instant, milliseconds, seconds
 from testbed.wire.tcp import TcpSegment
@@ -20,6 +20,7 @@ __all__ = [
     "CLOSES_WITH_THE_PEER",
     "DEAF_AFTER_OWN_FIN",
     "DEAF_IN_CLOSING",
+    "DEAF_IN_FIN_WAIT_1",
     "ENDS_AT_A_HOLE",
     "LINGERS_AFTER_LAST_ACK",
     "LOSES_DATA_AFTER_OWN_FIN",
@@ -27,6 +28,7 @@ __all__ = [
     "NO_TIME_WAIT",
     "RESETS_CROSSING_FIN",
     "RESET_ENDS_TIME_WAIT",
+    "SENDS_SECOND_FIN",
     "SHORT_TIME_WAIT",
     "SILENT_IN_CLOSING",
     "SILENT_TIME_WAIT",
@@ -60,6 +62,14 @@ class _HalfIsWhole(Input):
             self._lifecycle.abort(c, now)
             return
         super()._acknowledged(c, segment, seq, stamp, now)
+
+
+class _DeafInFinWait1(Delivery):
+    __slots__ = ()
+
+    def text(self, c: Tcb, seq: int, payload: bytes, *, fin: bool, now: Instant) -> None:
+        if not payload or c.state is not State.FIN_WAIT_1:
+            super().text(c, seq, payload, fin=fin, now=now)
 
 
 class _FinAlone(Delivery):
@@ -114,6 +124,14 @@ DEAF_AFTER_OWN_FIN = Defect(
     "TC-25",
     "A stack, or the firewall in front of it, resets a peer that still sends after the FIN.",
     {Input: _HalfIsWhole},
+)
+
+DEAF_IN_FIN_WAIT_1 = Defect(
+    "deaf until its FIN is acknowledged",
+    "TC-25",
+    "A stack that has sent its FIN takes nothing but the ACK of it: what crossed it has to be sent "
+    "again, after a timeout.",
+    {Delivery: _DeafInFinWait1},
 )
 
 LOSES_DATA_WITH_FIN = Defect(
@@ -192,6 +210,15 @@ class _SilentInClosing(Delivery):
             c.ack_now = False
 
 
+class _SecondFin(Lifecycle):
+    __slots__ = ()
+
+    def move(self, c: Tcb, cause: Cause, now: Instant) -> None:
+        super().move(c, cause, now)
+        if c.state is State.CLOSING:
+            self._transmit.send(c, now, c.fin_at + 1, FIN | ACK)
+
+
 DEAF_IN_CLOSING = Defect(
     "stuck",
     "TC-26",
@@ -213,6 +240,14 @@ RESETS_CROSSING_FIN = Defect(
     "A stack takes a FIN that does not acknowledge its own for nonsense and resets: the peer's "
     "application gets an error for a transfer that was complete.",
     {Input: _ResetsCrossingFin},
+)
+
+SENDS_SECOND_FIN = Defect(
+    "sends a second FIN",
+    "TC-26",
+    "A stack answers the FIN that crosses its own by one more, of the next number: a peer that "
+    "looks at numbers finds its own ACK too low, and says so without an end.",
+    {Lifecycle: _SecondFin},
 )
 
 SILENT_IN_CLOSING = Defect(
