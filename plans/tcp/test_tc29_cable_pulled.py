@@ -5,7 +5,7 @@ after R2, 100 s at the least (RFC 9293 3.8.3); until then it resends what is not
 cable is in again, the next timeout brings the connection back: it comes no later than twice the
 time that the one before it took (RFC 6298 5.5), give or take ``rto_ratio`` (0.1) and ``rto_tick``
 (seconds, 0.01). It is the same connection, nobody resets it, every byte arrives intact, and both
-hosts come to their end.
+hosts come to their end. A host that alone has something to send survives 20 s just so.
 """
 
 import pytest
@@ -13,11 +13,13 @@ import pytest
 from testbed import (
     Bench,
     BenchError,
+    Capture,
     Duration,
     ExpectationFailed,
     Flow,
     Instant,
     Topology,
+    defects,
     drill,
     faults,
     format_duration,
@@ -32,8 +34,11 @@ SIZE = 60_000
 PACE = Flow(chunk=3000, every=milliseconds(40))
 OUTAGE = milliseconds(2500)
 """The timeouts of 0.2, 0.4 and 0.8 s pass in vain; that of 1.6 s ends when the cable is in."""
+LONG_OUTAGE = seconds(20)
+"""After the timeout at 12.6 s the next one is at 25.4 s."""
 MIDDLE = 10
 TRIES = 3
+DATA = match.tcp(dst_port=PORT, longer_than=0)
 FORGETFUL = "ip testbed_fault"
 
 
@@ -64,16 +69,12 @@ FORGETFUL = "ip testbed_fault"
 )
 def test_transfer_survives_a_pulled_cable(bench: Bench) -> None:
     bench.bring_up_network()
-    box, data = bench.box("wire"), match.tcp(dst_port=PORT, longer_than=0)
+    box = bench.box("wire")
     with bench.capture("client--wire", "wire--server") as seen:
         transfer = bench.transfer(
             "client", "server", port=PORT, up=SIZE, down=SIZE, flow=PACE, server_flow=PACE
         )
-        bench.wait_until(
-            lambda: len(seen.at("client--wire").all(data)) > MIDDLE,
-            within=seconds(5),
-            what="the middle of the transfer",
-        )
+        await_middle(bench, seen)
         with box.pulled():
             out = bench.loop.wall_now()
             bench.watch_for(OUTAGE)
@@ -81,7 +82,7 @@ def test_transfer_survives_a_pulled_cable(bench: Bench) -> None:
         transfer.expect_intact(within=seconds(10))
 
     near, far = seen.at("client--wire"), seen.at("wire--server")
-    if passed := far.sent.after(out).before(back).all(data):
+    if passed := far.sent.after(out).before(back).all(DATA):
         raise BenchError(f"{len(passed)} segments passed the box while its cable was pulled")
     flow = transfer.flow(near)
     ours = match.tcp(src_port={PORT, flow.client.port}, dst_port={PORT, flow.client.port})
@@ -89,6 +90,33 @@ def test_transfer_survives_a_pulled_cable(bench: Bench) -> None:
         point.both.expect_count(ours & match.tcp(flags="SYN"), 1)
         point.both.expect_none(ours & match.tcp(has="RST"))
     expect_back(bench, flow, transfer.flow(far), out, back)
+
+
+def await_middle(bench: Bench, seen: Capture) -> None:
+    """Wait until some of the client's data is out."""
+    bench.wait_until(
+        lambda: len(seen.at("client--wire").all(DATA)) > MIDDLE,
+        within=seconds(5),
+        what="the middle of the transfer",
+    )
+
+
+@pytest.mark.behaviour("TC-29", clause="RFC 9293 3.8.3")
+@pytest.mark.topology(Topology.chain("client:host", "wire:box", "server:host"))
+@drill(
+    "gives up after 15 s",
+    faults.python_stack(defects.timeouts.GIVES_UP_IN_15_S, role="client"),
+    caught="client of port .* ETIMEDOUT",
+)
+def test_transfer_survives_a_long_outage(bench: Bench) -> None:
+    """Only the client sends, so that nobody but itself brings its connection back."""
+    bench.bring_up_network()
+    with bench.capture("client--wire", "wire--server") as seen:
+        transfer = bench.transfer("client", "server", port=PORT, up=SIZE, flow=PACE)
+        await_middle(bench, seen)
+        with bench.box("wire").pulled():
+            bench.watch_for(LONG_OUTAGE)
+        transfer.expect_intact(within=LONG_OUTAGE)
 
 
 def expect_back(

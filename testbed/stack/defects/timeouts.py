@@ -1,4 +1,4 @@
-"""Faults of the retransmission timeout: what it is made of, when it runs, how far it grows."""
+"""Faults of the retransmission timeout: what it is made of, when it runs, how far it goes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.recovery import LossRecovery
 from testbed.stack.tcp.recovery.scoreboard import Segment
 from testbed.stack.tcp.rtt import RttEstimator
+from testbed.stack.tcp.tcb import Tcb
+from testbed.stack.tcp.timers import Timers
 from testbed.stack.variants import Defect
 from testbed.timing import Duration, Instant, seconds
 
@@ -17,6 +19,7 @@ __all__ = [
     "DOUBLES_THREE_TIMES",
     "EACH_SEGMENT_RESTARTS",
     "FIRST_SAMPLE_FOR_EVER",
+    "GIVES_UP_IN_15_S",
     "LAST_SAMPLE_ALONE",
     "NO_KARN",
     "STAYS_BACKED_OFF",
@@ -25,6 +28,17 @@ __all__ = [
 _BOUND: Final = seconds(30)
 _MARGIN: Final = seconds(1)
 _DOUBLINGS: Final = 3
+_PATIENCE: Final = seconds(15)
+
+
+class _Impatient(Timers):
+    __slots__ = ()
+
+    def _timed_out(self, c: Tcb, oldest: Instant, now: Instant) -> None:
+        if now - oldest >= _PATIENCE:
+            self._give_up(c, "no answer from the peer", now)
+        else:
+            super()._timed_out(c, oldest, now)
 
 
 class _LastAlone(RttEstimator):
@@ -154,4 +168,11 @@ EACH_SEGMENT_RESTARTS: Final = Defect(
     "A stack sets its timer whenever it sends: as long as there is something new to send, what was "
     "lost is never sent again.",
     {LossRecovery: _Restarts},
+)
+GIVES_UP_IN_15_S: Final = Defect(
+    "gives up after 15 s",
+    "TC-29",
+    "A stack tuned for a data centre ends a connection after a few timeouts: whoever moves a cable "
+    "to another socket has lost all sessions.",
+    {Timers: _Impatient},
 )
