@@ -87,6 +87,8 @@ def _arguments(request: Request) -> tuple[str, ...]:
         *("--bench-capture", "never"),
         *("--bench-slow", "--no-bench-report", "--no-bench-prove"),
         *("-q", "--tb=no", "-rN", "-p", "no:cacheprovider"),
+        # The worker has loaded testbed to be told what to do: its own asserts are none of a plan's.
+        *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
         "--continue-on-collection-errors",  # who cannot be read is told; the others are graded
         *rows,
     )
