@@ -6,8 +6,12 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from testbed.labs.virtual.processes import ended, start_time
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _PLACES = (
     "/run",
@@ -93,8 +97,9 @@ class Traces:
     spaces: set[str]
 
     @classmethod
-    def of(cls, root: int) -> Traces:
-        pids = descendants(root)
+    def of(cls, root: int, besides: Collection[int] = ()) -> Traces:
+        """What ``root`` has started, ``besides`` the processes that it had before the bench."""
+        pids = descendants(root).difference(besides)
         starts = {pid: start_time(pid) for pid in pids}
         return cls({p: at for p, at in starts.items() if at is not None}, namespaces(pids))
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from labs_traces import Machine, Traces, everybody
+from labs_traces import Machine, Traces, descendants, everybody
 
 from testbed.errors import LabError
 from testbed.inventory import load
@@ -79,10 +79,11 @@ def runner(shipped, tmp_path):
 
 def test_nothing_is_left_after_up_and_down(shipped):
     before = Machine.now()
+    others = descendants(os.getpid())
     for _ in range(ROUNDS):
         lab = VirtualLab(shipped)
         lab.up()
-        traces = Traces.of(os.getpid())
+        traces = Traces.of(os.getpid(), besides=others)
         consoles = [lab.inventory.node(name).console.serial for name in ("sw1", "h2")]
         assert len(traces.started) > 20
         assert len([space for space in traces.spaces if space.startswith("net")]) == 7
@@ -111,8 +112,9 @@ def test_nothing_is_left_when_the_runner_is_killed(runner):
 
 
 def test_nothing_is_left_when_the_rack_is_killed(shipped):
+    others = descendants(os.getpid())
     with VirtualLab(shipped) as lab:
-        traces = Traces.of(os.getpid())
+        traces = Traces.of(os.getpid(), besides=others)
         os.kill(lab.rack_pid, signal.SIGKILL)
         assert traces.left() == ""
         with pytest.raises(LabError):
