@@ -41,7 +41,8 @@ grade: setup ## grade the shipped plans on the sim lab: every defect caught, no 
 drill: setup ## run every plan against devices made wrong on purpose: each must fail
 	@$(BIN)/testbed drill --bench $(or $(BENCH),$(VIRTUAL)) $(PLANS)
 
-bench: setup ## measure it beside its peers: BENCHMARKS="wire_tcp ..." for some of them only
+bench: ## measure it beside its peers: BENCHMARKS="wire_tcp ..." for some of them only
+	@.ci/setup bench
 	@$(BIN)/python -c 'import dpkt, pytcp' 2>/dev/null || \
 	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@$(BIN)/python tests/benchmarks $(BENCHMARKS)
