@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-
 from testbed.errors import LinkError
+from testbed.link.inbox import InboxPort
 from testbed.link.size import HEADER
 from testbed.sim.frames import LEAST, BadFcs, as_bytes
 from testbed.sim.network import Node
@@ -27,7 +25,7 @@ LONGEST = 9216 + HEADER + 4
 """Bytes of the longest frame that the NIC's MAC sends or takes, whatever its MTU."""
 
 
-class SimPort:
+class SimPort(InboxPort):
     """``Port`` on a simulated cable: what it brings waits to be read, what is sent goes at once.
 
     A tester's card takes everything, as capture cards do: frames with a bad FCS are marked, runts
@@ -35,24 +33,11 @@ class SimPort:
     """
 
     def __init__(self, name: str, card: MacFilter, epoch: Instant) -> None:
-        self.on_frame: Callable[[], None] | None = None
+        super().__init__(name, CAPACITY, linked=False)
         self.node: Node
         """Its place in the network; set by whoever puts it there."""
-        self._name = name
         self._card = card
         self._epoch = epoch
-        self._waiting: deque[Frame] = deque()
-        self._dropped = 0
-        self._up = False
-        self._downs = 0
-        self._closed = False
-
-    # Port
-
-    @property
-    def name(self) -> str:
-        """The NIC's name in the bench file."""
-        return self._name
 
     @property
     def mac(self) -> MacAddr:
@@ -68,10 +53,6 @@ class SimPort:
     def line_rate(self) -> int:
         """The cable's rate, in bit/s."""
         return self.node.lanes[WIRE].rate
-
-    def fileno(self) -> int:
-        """There is no descriptor: -1."""
-        return -1
 
     def send(self, frame: bytes) -> None:
         """Put a frame on the wire, filled up to the least length as the MAC of any NIC does it.
@@ -89,55 +70,15 @@ class SimPort:
         self._send(frame, BadFcs(frame))
 
     def _send(self, frame: bytes, on_wire: bytes) -> None:
-        if self._closed or not self._up:
-            raise LinkError(f"{self._name}: cannot send: the link is down")
+        self.check_sendable()
         if not HEADER <= len(frame) <= LONGEST:
             raise LinkError(
-                f"{self._name}: a frame of {len(frame)} bytes cannot be sent: expected {HEADER} "
+                f"{self.name}: a frame of {len(frame)} bytes cannot be sent: expected {HEADER} "
                 f"to {LONGEST}"
             )
         lane = self.node.lanes[WIRE]
         self._take(frame, lane.network.instant, Direction.OUT)
         lane.send(on_wire)
-
-    def receive(self) -> list[Frame]:
-        """All frames that wait, oldest first."""
-        frames = list(self._waiting)
-        self._waiting.clear()
-        return frames
-
-    def dropped(self) -> int:
-        """Frames that found too many others waiting."""
-        return self._dropped
-
-    def link_is_up(self) -> bool:
-        """Whether there is a link."""
-        return self._up
-
-    def check_alive(self) -> None:
-        """Raise LinkError when the link is down, or was."""
-        if not self._up:
-            raise LinkError(f"{self._name} lost its link while it was in use")
-        if self._downs:
-            raise LinkError(
-                f"{self._name} lost its link {self._downs} times while in use; it is back now"
-            )
-
-    def forgive(self) -> None:
-        """Take the link's losses so far as meant."""
-        self._downs = 0
-
-    def close(self) -> None:
-        """Stop; frames that arrive are not kept. Closing twice is no error."""
-        self._closed = True
-        self._waiting.clear()
-
-    # The cable's side
-
-    def set_link(self, up: bool) -> None:
-        """The link came or went."""
-        self._downs += self._up and not up
-        self._up = up
 
     def hear(self, frame: bytes, now: Instant) -> None:
         """Take a frame from the cable."""
@@ -145,16 +86,9 @@ class SimPort:
             self._take(frame, now, Direction.IN)
 
     def _take(self, frame: bytes, now: Instant, direction: Direction) -> None:
-        if self._closed:
-            return
-        if len(self._waiting) >= CAPACITY:
-            self._dropped += 1
-            return
         damaged = isinstance(frame, BadFcs)
         seen = as_bytes(frame)
-        self._waiting.append(Frame(seen, Instant(self._epoch + now), direction, damaged=damaged))
-        if self.on_frame is not None:
-            self.on_frame()
+        self.keep(Frame(seen, Instant(self._epoch + now), direction, damaged=damaged))
 
 
 class Socket:
