@@ -11,7 +11,7 @@ from testbed.stack.config import PmtuConfig
 from testbed.stack.events import Event, EventLog
 from testbed.timing import Duration, Instant, after
 
-__all__ = ["FragNeededIgnored", "PathMtu", "PathMtuCache", "PathMtuChanged", "PmtuReason"]
+__all__ = ["FragNeededIgnored", "PathMtu", "PathMtuCache", "PathMtuChanged", "PmtuReason", "TooBig"]
 
 _LEAST: Final = 68
 """RFC 791 3.2: 'Every internet module must be able to forward a datagram of 68 octets'."""
@@ -52,6 +52,21 @@ class PathMtu:
     destination: IPv4Address
     mtu: int
     raise_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class TooBig:
+    """What a frag needed says: the way to ``destination`` carries ``reported`` bytes (0: unsaid).
+
+    ``original_length`` and ``header_length`` are those of the quoted packet, as quoted, in bytes;
+    ``link_mtu`` is that of the interface it left by.
+    """
+
+    destination: IPv4Address
+    reported: int
+    original_length: int
+    header_length: int
+    link_mtu: int
 
 
 class _Entry:
@@ -101,16 +116,8 @@ class PathMtuCache:
         ``original_length`` and ``header_length`` are those of the quoted packet, as quoted, in
         bytes. Whether the quoted packet was ever sent is the transport's to say, before this.
         """
-        current = self.mtu(destination, link_mtu, now)
-        estimate = reported or self._plateau_below(original_length, header_length, current)
-        if reason := self._implausible(reported, estimate, original_length, current):
-            self._events.add(FragNeededIgnored(now, destination, reported, reason))
-            return None
-        # RFC 1191 3: "A host MUST never reduce its estimate of the Path MTU below 68 octets."
-        estimate = max(estimate, self._config.floor, _LEAST)
-        kind = PmtuReason.REPORTED if reported else PmtuReason.PLATEAU
-        self._store(destination, estimate, now, current, hold=self._quiet(), reason=kind)
-        return estimate if estimate < current else None
+        said = TooBig(destination, reported, original_length, header_length, link_mtu)
+        return self._lower(said, now)
 
     def learned(self, destination: IPv4Address, mtu: int, now: Instant) -> None:
         """Take over what probing has found (RFC 8899), whether more or less than was known."""
@@ -136,6 +143,23 @@ class PathMtuCache:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def _lower(self, said: TooBig, now: Instant) -> int | None:
+        current = self.mtu(said.destination, said.link_mtu, now)
+        reported, length = said.reported, said.original_length
+        estimate = reported or self._plateau_below(length, said.header_length, current)
+        if reason := self._implausible(reported, estimate, length, current):
+            self._events.add(FragNeededIgnored(now, said.destination, reported, reason))
+            return None
+        # RFC 1191 3: "A host MUST never reduce its estimate of the Path MTU below 68 octets."
+        estimate = max(estimate, self._config.floor, _LEAST)
+        self._take(said, estimate, now)
+        return estimate if estimate < current else None
+
+    def _take(self, said: TooBig, estimate: int, now: Instant) -> None:
+        current = self.mtu(said.destination, said.link_mtu, now)
+        kind = PmtuReason.REPORTED if said.reported else PmtuReason.PLATEAU
+        self._store(said.destination, estimate, now, current, hold=self._quiet(), reason=kind)
 
     def _quiet(self) -> Duration:
         """How long after a frag needed nothing larger is tried.

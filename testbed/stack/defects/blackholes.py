@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from dataclasses import replace
 
 from testbed.stack.path import IpPath
-from testbed.stack.pmtu import PathMtuCache
+from testbed.stack.pmtu import PathMtuCache, TooBig
 from testbed.stack.tcp.pathmtu import PathMtu
 from testbed.stack.tcp.recovery import LossRecovery
 from testbed.stack.tcp.tcb import Tcb
@@ -61,25 +61,8 @@ class _Deaf(PathMtuCache):
 class _CutsMore(PathMtuCache):
     __slots__ = ()
 
-    def frag_needed(
-        self,
-        destination: IPv4Address,
-        reported: int,
-        original_length: int,
-        link_mtu: int,
-        now: Instant,
-        *,
-        header_length: int = 20,
-    ) -> int | None:
-        """Take some more off, to be on the safe side."""
-        return super().frag_needed(
-            destination,
-            max(reported - _SHORT, 0),
-            original_length,
-            link_mtu,
-            now,
-            header_length=header_length,
-        )
+    def _lower(self, said: TooBig, now: Instant) -> int | None:
+        return super()._lower(replace(said, reported=max(said.reported - _SHORT, 0)), now)
 
 
 class _Trusting(PathMtu):

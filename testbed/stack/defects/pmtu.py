@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from dataclasses import replace
 
 from testbed.stack.lower import IcmpError
-from testbed.stack.pmtu import PathMtuCache, PmtuReason
+from testbed.stack.pmtu import PathMtuCache, TooBig
 from testbed.stack.tcp.layer import TcpLayer
 from testbed.stack.udp import UdpLayer
 from testbed.stack.variants import Defect
@@ -39,46 +39,18 @@ class _Deaf(PathMtuCache):
 class _ListensOnce(PathMtuCache):
     __slots__ = ()
 
-    def frag_needed(
-        self,
-        destination: IPv4Address,
-        reported: int,
-        original_length: int,
-        link_mtu: int,
-        now: Instant,
-        *,
-        header_length: int = 20,
-    ) -> int | None:
-        """Take the first message of a path; the others may be forged, who knows."""
-        if any(each.destination == destination for each in self.entries(now)):
-            return None
-        return super().frag_needed(
-            destination, reported, original_length, link_mtu, now, header_length=header_length
-        )
+    def _lower(self, said: TooBig, now: Instant) -> int | None:
+        if any(each.destination == said.destination for each in self.entries(now)):
+            return None  # the others may be forged, who knows
+        return super()._lower(said, now)
 
 
 class _ForgetsHeader(PathMtuCache):
     __slots__ = ()
 
-    def frag_needed(
-        self,
-        destination: IPv4Address,
-        reported: int,
-        original_length: int,
-        link_mtu: int,
-        now: Instant,
-        *,
-        header_length: int = 20,
-    ) -> int | None:
-        """Take the MTU for what the packet may carry behind its header."""
-        return super().frag_needed(
-            destination,
-            reported and reported + header_length,
-            original_length,
-            link_mtu,
-            now,
-            header_length=header_length,
-        )
+    def _lower(self, said: TooBig, now: Instant) -> int | None:
+        carries = said.reported and said.reported + said.header_length
+        return super()._lower(replace(said, reported=carries), now)
 
 
 class _NeverRaises(PathMtuCache):
@@ -105,30 +77,11 @@ class _StuckAtZero(PathMtuCache):
 class _Collapses(PathMtuCache):
     __slots__ = ()
 
-    def frag_needed(
-        self,
-        destination: IPv4Address,
-        reported: int,
-        original_length: int,
-        link_mtu: int,
-        now: Instant,
-        *,
-        header_length: int = 20,
-    ) -> int | None:
-        """Take the least that there is, whatever the settings say, where no MTU is told."""
-        if not reported:
-            current = self.mtu(destination, link_mtu, now)
-            hold, reason = self._config.lifetime, PmtuReason.PLATEAU
-            self._store(destination, 68, now, current, hold=hold, reason=reason)
-            return 68
-        return super().frag_needed(
-            destination,
-            reported,
-            original_length,
-            link_mtu,
-            now,
-            header_length=header_length,
-        )
+    def _lower(self, said: TooBig, now: Instant) -> int | None:
+        if said.reported:
+            return super()._lower(said, now)
+        self._take(said, 68, now)
+        return 68
 
 
 class _StepByStep(PathMtuCache):
@@ -141,72 +94,31 @@ class _StepByStep(PathMtuCache):
 class _ObeysTiny(PathMtuCache):
     __slots__ = ()
 
-    def frag_needed(
-        self,
-        destination: IPv4Address,
-        reported: int,
-        original_length: int,
-        link_mtu: int,
-        now: Instant,
-        *,
-        header_length: int = 20,
-    ) -> int | None:
-        """Take an MTU below 68 bytes for true, as far as it can be used."""
-        if not 0 < reported < 68:
-            return super().frag_needed(
-                destination, reported, original_length, link_mtu, now, header_length=header_length
-            )
-        before = self.mtu(destination, link_mtu, now)
-        reason = PmtuReason.REPORTED
-        self._store(destination, 68, now, before, hold=self._quiet(), reason=reason)
+    def _lower(self, said: TooBig, now: Instant) -> int | None:
+        if not 0 < said.reported < 68:
+            return super()._lower(said, now)
+        self._take(said, 68, now)
         return 68
 
 
 class _Below68(PathMtuCache):
     __slots__ = ()
 
-    def frag_needed(
-        self,
-        destination: IPv4Address,
-        reported: int,
-        original_length: int,
-        link_mtu: int,
-        now: Instant,
-        *,
-        header_length: int = 20,
-    ) -> int | None:
-        """Take any MTU that leaves room for a fragment."""
-        before = self.mtu(destination, link_mtu, now)
-        if reported < header_length + 8:
-            return super().frag_needed(
-                destination, reported, original_length, link_mtu, now, header_length=header_length
-            )
-        reason = PmtuReason.REPORTED
-        self._store(destination, reported, now, before, hold=self._quiet(), reason=reason)
-        return reported
+    def _lower(self, said: TooBig, now: Instant) -> int | None:
+        if said.reported < said.header_length + 8:
+            return super()._lower(said, now)
+        self._take(said, said.reported, now)
+        return said.reported
 
 
 class _ObeysLarger(PathMtuCache):
     __slots__ = ()
 
-    def frag_needed(
-        self,
-        destination: IPv4Address,
-        reported: int,
-        original_length: int,
-        link_mtu: int,
-        now: Instant,
-        *,
-        header_length: int = 20,
-    ) -> int | None:
-        """Take whatever is named, more or less than is known."""
-        before = self.mtu(destination, link_mtu, now)
-        if reported <= before:
-            return super().frag_needed(
-                destination, reported, original_length, link_mtu, now, header_length=header_length
-            )
-        mtu, reason = min(reported, link_mtu), PmtuReason.REPORTED
-        self._store(destination, mtu, now, before, hold=self._quiet(), reason=reason)
+    def _lower(self, said: TooBig, now: Instant) -> int | None:
+        if said.reported <= self.mtu(said.destination, said.link_mtu, now):
+            return super()._lower(said, now)
+        mtu = min(said.reported, said.link_mtu)
+        self._take(said, mtu, now)
         return mtu
 
 
