@@ -18,7 +18,14 @@ from testbed.inventory.model import (
     Ssh,
 )
 from testbed.inventory.schema import schema
-from testbed.inventory.values import format_rate, format_speed, parse_rate, parse_speed
+from testbed.inventory.values import (
+    format_delay,
+    format_rate,
+    format_speed,
+    parse_delay,
+    parse_rate,
+    parse_speed,
+)
 
 __all__ = [
     "CONTROLLER",
@@ -36,9 +43,11 @@ __all__ = [
     "Serial",
     "Ssh",
     "dump",
+    "format_delay",
     "format_rate",
     "format_speed",
     "load",
+    "parse_delay",
     "parse_rate",
     "parse_speed",
     "schema",

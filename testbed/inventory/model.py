@@ -21,6 +21,7 @@ from pydantic import (
 from testbed.inventory.values import (
     END_PATTERN,
     Address,
+    Delay,
     EnvName,
     FilePath,
     Fingerprint,
@@ -33,6 +34,7 @@ from testbed.inventory.values import (
     PortName,
     Rate,
     SerialPath,
+    Share,
     Speed,
     Stated,
     Tolerance,
@@ -268,6 +270,18 @@ class Cable(_Frozen):
     speed: Speed | None = Field(
         default=None,
         description="Link speed, such as 100M or 1G; a bare number is in Mbit/s. Absent: any.",
+    )
+    delay: Delay | None = Field(
+        default=None,
+        description="Sim bench only: propagation delay one way, such as 500ns or 20ms; a bare "
+        "number is in ns. Absent: that of a cable of a lab, which follows from the seed.",
+    )
+    loss: Share | None = Field(
+        default=None,
+        description="Sim bench only: the share of frames that vanish, such as 0.01. Absent: none.",
+    )
+    duplex: Literal["full", "half"] | None = Field(
+        default=None, description="Sim bench only: half, or full as it is when absent."
     )
 
     @model_validator(mode="before")

@@ -95,6 +95,8 @@ def faults(data: object, platforms: frozenset[str] | None) -> list[Fault]:
     ]
     if platforms is not None:
         found.append(_platforms(wiring, platforms, data.get("lab")))
+    if data.get("lab") in ("virtual", "hardware"):
+        found.append(_real_cables(wiring, str(data["lab"])))
     if data.get("lab") == "hardware":
         found.append(_hardware(wiring))
     elif data.get("lab") in ("sim", "virtual"):
@@ -269,6 +271,14 @@ def _brought_up(wiring: Wiring, lab: str) -> Iterator[Fault]:
         for key in ("ssh", "console", "power"):
             if device.get(key) is not None:
                 yield Fault((*where, key), text, on_key=True)
+
+
+def _real_cables(wiring: Wiring, lab: str) -> Iterator[Fault]:
+    text = f"a cable of a {lab} bench is as it is, expected only on a sim bench"
+    for index, cable in enumerate(map(_mapping, wiring.cables)):
+        for key in ("delay", "loss", "duplex"):
+            if cable.get(key) is not None:
+                yield Fault(("cables", index, key), text, on_key=True)
 
 
 def _instead(name: str, known: Any) -> str:

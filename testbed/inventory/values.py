@@ -26,6 +26,7 @@ from testbed.wire.addresses import MacAddr
 __all__ = [
     "END_PATTERN",
     "Address",
+    "Delay",
     "EnvName",
     "FilePath",
     "Fingerprint",
@@ -38,12 +39,15 @@ __all__ = [
     "PortName",
     "Rate",
     "SerialPath",
+    "Share",
     "Speed",
     "Stated",
     "Tolerance",
     "User",
+    "format_delay",
     "format_rate",
     "format_speed",
+    "parse_delay",
     "parse_rate",
     "parse_speed",
     "refused",
@@ -60,6 +64,8 @@ _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kMG]?)pps", re.ASCII)
 _PACKETS = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 _SPEED = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([MG])", re.ASCII)
 _MEGABITS = {"M": 1, "G": 1_000}
+_DELAY = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(ns|us|ms|s)", re.ASCII)
+_NANOSECONDS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 # RFC 1123 2.1; the underscore is in no standard and in many a lab's DNS.
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)", re.ASCII)
 
@@ -104,6 +110,21 @@ def parse_speed(text: str) -> int:
 def format_speed(speed: int) -> str:
     """The inverse of parse_speed."""
     return f"{speed // 1_000}G" if speed % 1_000 == 0 else f"{speed}M"
+
+
+def parse_delay(text: str) -> int:
+    """Nanoseconds from ``300ns``, ``2.5us``, ``40ms`` or ``1s``; ValueError otherwise."""
+    found = _DELAY.fullmatch(text) if len(text) <= 20 else None
+    value = _scaled(found[1], _NANOSECONDS[found[2]]) if found else 0
+    if not value:
+        raise ValueError(f"{shown(text)} is no delay, expected one such as 300ns, 2.5us or 40ms")
+    return value
+
+
+def format_delay(delay: int) -> str:
+    """The inverse of parse_delay, in the largest unit that leaves a whole number."""
+    unit = next(unit for unit in ("s", "ms", "us", "ns") if delay % _NANOSECONDS[unit] == 0)
+    return f"{delay // _NANOSECONDS[unit]}{unit}"
 
 
 def _scaled(number: str, unit: int) -> int:
@@ -219,6 +240,13 @@ def _speed(value: object) -> object:
         raise PydanticCustomError("bench", "{text}", {"text": str(error)}) from None
 
 
+def _delay(value: object) -> object:
+    try:
+        return parse_delay(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise PydanticCustomError("bench", "{text}", {"text": str(error)}) from None
+
+
 Name = Annotated[
     str, _Text(_NAME, 64, "letters, digits, '_', '.', '-', not beginning with '.' or '-'")
 ]
@@ -327,3 +355,22 @@ Speed = Annotated[
     ),
 ]
 """Megabits per second."""
+
+Delay = Annotated[
+    int,
+    Field(strict=True, ge=1, le=_NANOSECONDS["s"] * 10),
+    BeforeValidator(_delay),
+    PlainSerializer(format_delay, return_type=str),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^(?:{_DELAY.pattern})$"},
+                {"type": "integer", "minimum": 1},
+            ]
+        }
+    ),
+]
+"""Nanoseconds."""
+
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+"""A part of a whole, from 0 to 1."""

@@ -109,6 +109,11 @@ def test_cable_from_a_port_to_itself(problems, small):
         ("{ends: [controller:b, sw1:p2], mtu: '1500'}", "expected one without quotes"),
         ("{ends: [controller:b, sw1:p2], mtu: true}", "true is no whole number"),
         ("{ends: [controller:b, sw1:p2], speed: 1Gb}", "no link speed, expected one such as"),
+        ("{ends: [controller:b, sw1:p2], delay: 3}", "a cable of a virtual bench is as it is"),
+        ("{ends: [controller:b, sw1:p2], delay: 3 min}", "no delay, expected one such as 300ns"),
+        ("{ends: [controller:b, sw1:p2], loss: 1.5}", "1.5 is too large, expected 1 at most"),
+        ("{ends: [controller:b, sw1:p2], loss: 0.5}", "is as it is, expected only on a sim bench"),
+        ("{ends: [controller:b, sw1:p2], duplex: both}", "expected"),
         ("{mtu: 1500}", "missing, expected the two ports it joins"),
     ],
 )

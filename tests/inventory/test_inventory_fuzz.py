@@ -23,9 +23,11 @@ from testbed.inventory import (
     Serial,
     Ssh,
     dump,
+    format_delay,
     format_rate,
     format_speed,
     load,
+    parse_delay,
     parse_rate,
     parse_speed,
 )
@@ -230,6 +232,11 @@ def test_every_bench_survives_dump_and_load(place, bench):
 @given(rate=st.integers(1, 10**12))
 def test_rates_survive_being_written(rate):
     assert parse_rate(format_rate(rate)) == rate
+
+
+@given(delay=st.integers(1, 10**10))
+def test_delays_survive_being_written(delay):
+    assert parse_delay(format_delay(delay)) == delay
 
 
 @given(speed=st.integers(1, 10**6))

@@ -123,6 +123,21 @@ def test_frame_goes_through_the_switch_and_both_ends_stamp_it(lab, gear):
     assert sent.at < came.at
 
 
+def test_cable_is_as_long_and_as_bad_as_the_file_says():
+    far = {"ends": ["controller:a", "sw1:p1"], "delay": "20ms"}
+    bad = {"ends": ["controller:b", "sw1:p2"], "loss": 1.0, "duplex": "half"}
+    lab = SimLab(Bench.model_validate({**BENCH, "cables": [far, bad, *BENCH["cables"][2:]]}), "1")
+    gear = lab.gear(NoChanges(), ConsoleLog(lab.loop.wall_now), lambda _: lambda: None)
+    seen = []
+    for name in ("a", "b", "x"):
+        gear.tap(name).subscribe(lambda frame, name=name: seen.append((name, frame)))
+    gear.tap("a").send(A_TO_ALL)
+    assert not lab.loop.run_until(lambda: len(seen) == 3, milliseconds(100))
+    (left, sent), (reached, came) = seen
+    assert (left, reached) == ("a", "x"), "what goes to b is lost"
+    assert milliseconds(20) < came.at - sent.at < milliseconds(21)
+
+
 def test_short_frame_is_padded_unless_a_runt_is_asked_for(lab, gear):
     c, h = gear.tap("c"), gear.host_ports("h1", ("eth1",)).taps["eth1"]
     short, seen, heard = A_TO_ALL[:20], [], []

@@ -118,12 +118,18 @@ class World:
 
     def _plug_in(self, cable: Cable) -> None:
         rate = GIGABIT if cable.speed is None else cable.speed * MEGABIT
-        delay = Duration(self._entropy.between(NEAR, FAR))
+        near = self._entropy.between(NEAR, FAR)  # drawn for each: others keep theirs
+        spec = LinkSpec(
+            rate=rate,
+            delay=Duration(near if cable.delay is None else cable.delay),
+            loss=cable.loss or 0.0,
+            half_duplex=cable.duplex == "half",
+        )
         left, right = (
             (place, WIRE) if (place := str(end)) in self.ports else (end.node, end.port)
             for end in cable.ends
         )
-        self.network.join(left, right, LinkSpec(rate=rate, delay=delay))
+        self.network.join(left, right, spec)
 
     def _mac(self, place: str) -> MacAddr:
         """A locally administered address that follows from the seed and the place."""
