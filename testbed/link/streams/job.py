@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from testbed.errors import LinkError, PlanError
+from testbed.errors import LinkError, PlanError, TestbedError
 from testbed.link.netlink import RouteNetlink, Traffic
 from testbed.link.size import room
 from testbed.link.streams.flow import Blend
@@ -134,12 +134,12 @@ class Counted:
 
     name = ""
 
-    def __init__(self, job: Job, outlet: Outlet) -> None:
-        self.job = job
+    def __init__(self, outlet: Outlet, duration: Duration | None = None) -> None:
         self.outlet = outlet
+        self._duration = duration
         self.lost = 0
         """Frames that were handed to the interface and that it dropped; known after stop()."""
-        self.error: LinkError | None = None
+        self.error: TestbedError | None = None
         self._ledger: Ledger | None = None
         self._end = UNLIMITED
         self.shared = False
@@ -154,8 +154,8 @@ class Counted:
         _AT_WORK.add(self)
         for other in self.others():
             self.shared = other.shared = True
-        if self.job.duration is not None:
-            self._end = time.monotonic_ns() + self.job.duration
+        if self._duration is not None:
+            self._end = time.monotonic_ns() + self._duration
 
     def _settle(self, handed: int) -> None:
         """Balance the books, once; raises what went wrong."""

@@ -9,15 +9,18 @@ import select
 import socket
 import threading
 import time
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from testbed.errors import LinkError
 from testbed.link.streams.job import Counted, Job, Outlet
 from testbed.link.streams.pace import TICKS, Pace
-from testbed.link.streams.render import Renderer
+from testbed.link.streams.render import Renderer, Rows
+from testbed.timing import Duration
 
-__all__ = ["PacketSender", "can_send"]
+__all__ = ["BATCH", "PacketSender", "SocketSender", "can_send"]
 
 BATCH = 256
 """Frames of one call, at most."""
@@ -50,8 +53,22 @@ class _Message(ctypes.Structure):
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class PacketSender(Counted):
-    """``Sender`` by sendmmsg(2), in a thread.
+class Feed(Protocol):
+    """Where the frames come from: ``rows`` with one each, of so many bytes as ``lengths`` says."""
+
+    rows: Rows
+    lengths: npt.NDArray[np.int64]
+
+    @property
+    def still(self) -> bool:
+        """Whether every frame is the same, so that filling once is enough."""
+
+    def fill(self, first: int, count: int, now: int) -> None:
+        """Make the first ``count`` rows the frames from number ``first`` on, sent ``now``."""
+
+
+class SocketSender(Counted):
+    """Sends what a feed holds by sendmmsg(2), in a thread.
 
     ``captured`` sends the way of every other frame, through the queue in front of the NIC, where a
     capture on this machine sees them; else they go to the driver directly, which is faster.
@@ -59,14 +76,24 @@ class PacketSender(Counted):
 
     name = "sendmmsg"
 
-    def __init__(self, job: Job, outlet: Outlet, *, captured: bool = False) -> None:
-        super().__init__(job, outlet)
-        self._pace = job.pace
+    def __init__(
+        self,
+        outlet: Outlet,
+        feed: Feed,
+        pace: Pace,
+        *,
+        limit: int,
+        duration: Duration | None = None,
+        captured: bool = False,
+    ) -> None:
+        super().__init__(outlet, duration)
+        self._pace = pace
         self._paced_from = (0, 0)  # frames sent, and when, as the pace began
+        self._limit = limit
         self._handed = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._renderer = Renderer(job.blend, BATCH)
+        self._feed = feed
         # struct iovec, one per frame: where it is and how long.
         self._vectors = np.zeros((BATCH, 2), np.uint64)
         self._messages = self._lay_out()
@@ -113,7 +140,7 @@ class PacketSender(Counted):
         self._settle(self._handed)
 
     def _lay_out(self) -> ctypes.Array[_Message]:
-        rows = self._renderer.rows
+        rows = self._feed.rows
         messages = (_Message * BATCH)()
         for at, message in enumerate(messages):
             self._vectors[at, 0] = rows.ctypes.data + at * rows.shape[1]
@@ -127,11 +154,11 @@ class PacketSender(Counted):
         try:
             while not self._stop.is_set():
                 now = time.monotonic_ns()
-                if now >= self._end or self._handed >= self.job.limit:
+                if now >= self._end or self._handed >= self._limit:
                     return
                 due = self._due(now)
                 if due:
-                    self._send(min(due, BATCH, self.job.limit - self._handed), now)
+                    self._send(min(due, BATCH, self._limit - self._handed), now)
         except OSError as error:
             self.error = LinkError(f"{self.outlet.interface}: cannot send: {error.strerror}")
 
@@ -153,11 +180,11 @@ class PacketSender(Counted):
         return 0
 
     def _send(self, count: int, now: int) -> None:
-        renderer = self._renderer
-        if not (renderer.still and self._full):
-            self._full = renderer.still
-            renderer.fill(self._handed, BATCH if renderer.still else count, now)
-            self._vectors[:, 1] = renderer.lengths
+        feed = self._feed
+        if not (feed.still and self._full):
+            self._full = feed.still
+            feed.fill(self._handed, BATCH if feed.still else count, now)
+            self._vectors[:, 1] = feed.lengths
         done = 0
         while done < count and not self._stop.is_set():
             first = ctypes.byref(self._messages, done * ctypes.sizeof(_Message))
@@ -175,6 +202,21 @@ class PacketSender(Counted):
             time.sleep(0.0001)  # the queue was full and dropped the frame: it goes again
         else:
             raise OSError(number, os.strerror(number))
+
+
+class PacketSender(SocketSender):
+    """``Sender`` of a job through a packet socket."""
+
+    def __init__(self, job: Job, outlet: Outlet, *, captured: bool = False) -> None:
+        self.job = job
+        super().__init__(
+            outlet,
+            Renderer(job.blend, BATCH),
+            job.pace,
+            limit=job.limit,
+            duration=job.duration,
+            captured=captured,
+        )
 
 
 def can_send() -> tuple[bool, str]:

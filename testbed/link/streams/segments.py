@@ -60,12 +60,12 @@ class SegmentSender(PacketSender):
             raise Unsupported(f"this kernel takes no datagrams to cut: {error}") from error
 
     def _send(self, count: int, now: int) -> None:
-        renderer = self._renderer
-        renderer.fill(self._handed, count, now)
+        feed = self._feed
+        feed.fill(self._handed, count, now)
         done = 0
         while done < count and not self._stop.is_set():
             frames = min(self._at_once, count - done)
-            if self._send_datagram(renderer.rows[done : done + frames], frames):
+            if self._send_datagram(feed.rows[done : done + frames], frames):
                 done += frames
                 self._handed += frames
 

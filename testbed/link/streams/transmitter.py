@@ -27,10 +27,24 @@ from testbed.link.ebpf import (
     XdpAction,
 )
 from testbed.link.streams.fieldcode import put_fields
+from testbed.link.streams.flow import Varied
 from testbed.link.streams.tables import HEAD, ORDER_ENTRY, Tables
 from testbed.link.streams.values import TimeStamp
 
-__all__ = ["BEHIND", "END", "INTERVAL", "LAST", "LIMIT", "SENT", "STATE_SIZE", "transmitter"]
+__all__ = [
+    "BEHIND",
+    "END",
+    "INTERVAL",
+    "LAST",
+    "LIMIT",
+    "SENT",
+    "STATE_SIZE",
+    "copy_frame",
+    "send_out",
+    "skip_the_clock",
+    "transmitter",
+    "wait_until_due",
+]
 
 LAST, INTERVAL, SENT, LIMIT, END, BEHIND = 0, 8, 16, 24, 32, 40
 """Where in the state each word of 64 bits is: when the last burst was due (``TICKS`` of a
@@ -55,29 +69,37 @@ def transmitter(tables: Tables, state: int, port: int, burst: int) -> bytes:
     """The program, for a state map and a port's index. Unsupported where it would be too long."""
     asm = Assembler()
     asm.mov(R6, R1).load_map_value(R7, state)
-    _skip_the_clock(asm, tables)
-    _wait_until_due(asm, burst)
+    if not any(isinstance(each.values, TimeStamp) for each in _fields(tables)):
+        skip_the_clock(asm)
+    wait_until_due(asm, burst)
     _choose_frame(asm, tables)
-    _copy_frame(asm, tables)
+    longest = tables.blend.longest
+    copy_frame(asm, longest, alike=tables.lengths == {longest})
     _put_fields(asm, tables)
-    asm.label("send").mov(R1, port).mov(R2, 0).call(Helper.REDIRECT).exit()
-    asm.label("idle").mov(R0, XdpAction.DROP).exit()
+    send_out(asm, port)
     if len(asm) > MOST_CODE:
         raise Unsupported(f"the flows differ too much: {len(asm)} instructions in the kernel")
     return asm.assemble()
 
 
-def _skip_the_clock(asm: Assembler, tables: Tables) -> None:
+def _fields(tables: Tables) -> list[Varied]:
+    return [each for shape in tables.shapes for each in shape.fields]
+
+
+def send_out(asm: Assembler, port: int) -> None:
+    """The ends of a program: ``send`` lets the frame go, ``idle`` keeps it for another time."""
+    asm.label("send").mov(R1, port).mov(R2, 0).call(Helper.REDIRECT).exit()
+    asm.label("idle").mov(R0, XdpAction.DROP).exit()
+
+
+def skip_the_clock(asm: Assembler) -> None:
     """Without a gap, look at the time for every 16th frame only: that is half of the work."""
-    fields = [each for shape in tables.shapes for each in shape.fields]
-    if any(isinstance(each.values, TimeStamp) for each in fields):
-        return
     asm.load(R1, R7, INTERVAL).jump_if(R1, "!=", 0, "look")
     asm.load(R8, R7, SENT).mov(R1, R8).bit_and(R1, LOOK_EVERY - 1).jump_if(R1, "==", 0, "look")
     asm.load(R1, R7, LIMIT).jump_if(R8, "<", R1, "due").jump("idle").label("look")
 
 
-def _wait_until_due(asm: Assembler, burst: int) -> None:
+def wait_until_due(asm: Assembler, burst: int) -> None:
     """Go on with the next frame's number in R8 when it is due; else the frame is idle."""
     asm.call(Helper.KTIME_GET_NS)
     asm.load(R1, R7, END).jump_if(R0, ">=", R1, "idle")
@@ -120,10 +142,12 @@ def _choose_frame(asm: Assembler, tables: Tables) -> None:
     asm.load_map_value(R9, tables.frames.fd).add(R9, R1)
 
 
-def _copy_frame(asm: Assembler, tables: Tables) -> None:
-    """Write the template over the frame at hand, which has the longest one's length."""
-    longest = tables.blend.longest
-    if tables.lengths == {longest} and longest <= INLINE:
+def copy_frame(asm: Assembler, longest: int, *, alike: bool) -> None:
+    """Write the frame in the slot at R9 over the one at hand, which has ``longest`` bytes.
+
+    ``alike``: all that there are have that length.
+    """
+    if alike and longest <= INLINE:
         _load_packet(asm, longest)
         at = 0
         for size in (8, 4, 2, 1):
@@ -131,7 +155,7 @@ def _copy_frame(asm: Assembler, tables: Tables) -> None:
                 asm.load(R1, R9, HEAD + at, size=size).store(R2, at, R1, size=size)
                 at += size
         return
-    if len(tables.lengths) > 1:
+    if not alike:
         asm.load(R2, R9, 0, size=4).sub(R2, longest).jump_if(R2, "==", 0, "long")
         asm.mov(R1, R6).call(Helper.XDP_ADJUST_TAIL).jump_if(R0, "!=", 0, "failed")
         asm.label("long").load(R4, R9, 0, size=4)

@@ -1,218 +1,48 @@
-"""Streams sent by the kernel itself: an XDP program run on live frames, in a thread."""
+"""Streams sent by the kernel itself: an XDP program makes every frame of a blend."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-import signal
-import threading
-import time
-from functools import cache
-
-from testbed.errors import LinkError, Unsupported
-from testbed.link.ebpf import BpfError, Program, SharedArray, can_redirect_to, can_run_live
-from testbed.link.streams.job import UNLIMITED, Counted, Job, Outlet
+from testbed.errors import Unsupported
+from testbed.link.streams.job import Job, Outlet
+from testbed.link.streams.live import LiveSender, batch_for
 from testbed.link.streams.pace import Pace
 from testbed.link.streams.tables import Tables
-from testbed.link.streams.transmitter import (
-    BEHIND,
-    END,
-    INTERVAL,
-    LAST,
-    LIMIT,
-    SENT,
-    STATE_SIZE,
-    transmitter,
-)
+from testbed.link.streams.transmitter import INTERVAL, STATE_SIZE, transmitter
 
 __all__ = ["XdpSender"]
 
-REPEAT = 0xFFFF_FFFF
-"""Runs of one call, the most there can be: minutes, and the thread then calls again."""
 
-WATCH_EVERY = 0.005
-"""Seconds between two looks at whether the job is over."""
-
-_EXACT = threading.Semaphore(max(0, len(os.sched_getaffinity(0)) - 1))
-"""Who may have a CPU to itself: one CPU is left to all others."""
-
-BATCHES = ((1_000_000, 64), (200_000, 16), (0, 1))
-"""Frames that the kernel takes at a time, by rate: a batch leaves together, so slow ones are
-small. Measured on a veth: 0.7 us of pacing error (p99) at 100,000 a second one by one."""
-
-
-class XdpSender(Counted):
-    """``Sender`` in the kernel. One CPU is busy with it as long as it runs, at any rate.
-
-    Raises Unsupported, with the reason, where it cannot be.
-    """
-
-    name = "XDP live frames"
+class XdpSender(LiveSender):
+    """``Sender`` of a job in the kernel."""
 
     def __init__(self, job: Job, outlet: Outlet) -> None:
-        super().__init__(job, outlet)
-        self._require()
-        self._threads: list[threading.Thread] = []
-        self._changed = threading.Event()
-        self._stopped = False
-        self._batch = _batch(job.pace)
-        self._tables = Tables(job.blend)
-        self._state = SharedArray(STATE_SIZE, "state")
-        self._words = self._state.view("u8")
-        self._words[LIMIT // 8] = 0
-        self._words[END // 8] = UNLIMITED
+        self.job = job
+        self._tables: Tables | None = None
+        super().__init__(
+            outlet,
+            STATE_SIZE,
+            limit=job.limit,
+            duration=job.duration,
+            batch=batch_for(job.pace.pps),
+        )
         try:
+            self._tables = Tables(job.blend)
             code = transmitter(self._tables, self._state.fd, outlet.index, job.pace.burst)
-            self._program = Program(code, "transmitter")
-            # It sends nothing yet; a kernel that cannot do it says so now.
-            self._program.run_live(bytes(job.blend.longest), 1, batch=1)
-        except BpfError as error:
-            self._release()
-            raise Unsupported(f"the kernel takes no such stream: {error}") from error
+            self._load(code, job.blend.longest)
         except BaseException:
             self._release()
             raise
 
-    def _require(self) -> None:
-        for probe in (
-            can_run_live(),
-            can_redirect_to(self.outlet.interface, self.outlet.index),
-        ):
-            if not probe.works:
-                raise Unsupported(probe.why)
-        if any(isinstance(other, XdpSender) for other in self.others()):
-            raise Unsupported(f"another stream is sent at {self.outlet.interface} by it")
-        if (os.cpu_count() or 1) < 2:
-            raise Unsupported("this machine has one CPU, and it would be busy with nothing else")
-
-    @property
-    def sent(self) -> int:
-        """Frames sent so far."""
-        return int(self._words[SENT // 8]) - self.lost
-
-    @property
-    def behind(self) -> int:
-        """How often the schedule was given up because the machine was 5 ms late."""
-        return int(self._words[BEHIND // 8])
-
-    @property
-    def done(self) -> bool:
-        """Whether all is sent, the time is over, or it was stopped."""
-        return self._stopped or self._is_over()
-
-    def start(self) -> None:
-        """Begin."""
-        self._open()
+    def _begin(self) -> None:
         self._words[INTERVAL // 8] = self.job.pace.interval
-        self._words[END // 8] = self._end
-        self._words[LIMIT // 8] = self.job.limit
-        _make_interruptible()
-        runner = threading.Thread(target=self._run, name="stream", daemon=True)
-        warden = threading.Thread(target=self._watch, args=(runner,), name="warden", daemon=True)
-        self._threads = [runner, warden]
-        for thread in self._threads:
-            thread.start()
 
     def set_pace(self, pace: Pace) -> None:
         """Go on at another pace, from now on. How many frames a burst has cannot change."""
         if pace.burst != self.job.pace.burst:
             raise Unsupported("the burst of a stream cannot change while it runs: stop it first")
-        if not self._words[INTERVAL // 8]:  # without a gap the program does not look at the time
-            self._words[LAST // 8] = 0
-        self._words[INTERVAL // 8] = pace.interval
-        if _batch(pace) != self._batch:
-            self._batch = _batch(pace)
-            self._changed.set()
-
-    def stop(self) -> None:
-        """Send no more; returns when nothing is under way."""
-        if self._stopped:
-            return
-        self._words[LIMIT // 8] = 0
-        self._stopped = True
-        self._changed.set()
-        for thread in self._threads:
-            thread.join()
-        try:
-            self._settle(int(self._words[SENT // 8]))
-        finally:
-            self._release()
-
-    def _is_over(self) -> bool:
-        words = self._words
-        return bool(
-            self.error is not None
-            or words[SENT // 8] >= words[LIMIT // 8]
-            or time.monotonic_ns() >= self._end
-        )
-
-    def _run(self) -> None:
-        frame = bytes(self.job.blend.longest)
-        exact = _EXACT.acquire(blocking=False)
-        try:
-            while not self.done:
-                batch = self._batch
-                if exact:
-                    _set_exact(batch == 1)
-                self._program.run_live(frame, REPEAT, batch=batch)
-        except LinkError as error:
-            self.error = error
-        finally:
-            if exact:
-                _EXACT.release()
-
-    def _watch(self, runner: threading.Thread) -> None:
-        """End the call that the runner is in when the job is over, or its batch is to change."""
-        while runner.is_alive():
-            if self._changed.wait(WATCH_EVERY) or self.done:
-                self._changed.clear()
-                # A signal that comes before the call has begun is lost: the next look sends another
-                while runner.is_alive() and self.done:
-                    _interrupt(runner)
-                    runner.join(WATCH_EVERY)
-                _interrupt(runner)
+        super().set_pace(pace)
 
     def _release(self) -> None:
-        if hasattr(self, "_program"):
-            self._program.close()
-        self._words = self._words.copy()  # the last look; the memory can go
-        self._state.close()
-        self._tables.close()
-
-
-def _set_exact(exact: bool) -> None:
-    """Let nobody take this thread's CPU, or be as everybody: a moment off it is a late frame."""
-    policy = os.SCHED_FIFO if exact else os.SCHED_OTHER
-    with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(0, policy, os.sched_param(int(exact)))
-
-
-def _batch(pace: Pace) -> int:
-    rate = float("inf") if pace.pps is None else pace.pps
-    return next(size for least, size in BATCHES if rate >= least)
-
-
-_SIGNAL = signal.SIGRTMIN + 7
-"""Nobody's by convention: what a thread in a long system call is woken with."""
-
-
-@cache
-def _make_interruptible() -> None:
-    """Let the signal end a system call and do nothing else.
-
-    The handler is a C function that can be called at any time: Python's own handlers can be set by
-    the main thread only. A signal that is ignored would not end the call.
-    """
-    libc = ctypes.CDLL(None)
-    libc.signal.restype = ctypes.c_void_p
-    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
-    libc.signal(_SIGNAL, ctypes.cast(libc.getpid, ctypes.c_void_p))
-
-
-def _interrupt(thread: threading.Thread) -> None:
-    if thread.is_alive() and thread.ident is not None:
-        try:
-            signal.pthread_kill(thread.ident, _SIGNAL)
-        except ProcessLookupError:
-            return  # it has just ended
+        super()._release()
+        if self._tables is not None:
+            self._tables.close()
