@@ -5,7 +5,8 @@ SND.UNA + SND.WND (3.8.6), or as far as the congestion window does, "the minimum
 (RFC 5681 3.1). In a window of five segments five are sent, and not one more. An ACK of two lets two
 go; one that acknowledges nothing and opens the window by three lets three go; one that covers all
 lets five go. In a window of a hundred the congestion window holds: no more than ten, and one for
-each segment that was acknowledged.
+each segment that was acknowledged. Nothing ever goes beyond the right edge that was offered, not by
+a byte, also where a window is no multiple of a segment; a probe of a closed one may.
 
 Without SACK all of a flight goes again after a timeout, in order, as fast as slow start has it
 (go-back-N): of five segments without an answer the first is resent alone, and as each is
@@ -17,6 +18,8 @@ a timeout to find out whether it was spurious, is off. A timeout comes within ``
 (tolerance, seconds, 1.0).
 """
 
+import hashlib
+
 import pytest
 
 from testbed import (
@@ -24,11 +27,14 @@ from testbed import (
     Capture,
     ExpectationFailed,
     Receiver,
+    SocketOptions,
     StackHost,
+    TcpFlags,
     Topology,
     defects,
     drill,
     faults,
+    milliseconds,
     seconds,
     tcpflow,
 )
@@ -36,6 +42,8 @@ from testbed import (
 PORT = 5113
 SEGMENTS = 100
 WINDOW = 5
+ODD = 701
+"""Bytes of a window that no segment fits into."""
 Segment = tcpflow.FlowSegment
 
 
@@ -61,11 +69,17 @@ Segment = tcpflow.FlowSegment
     faults.python_stack(defects.sliding.IGNORES_WINDOW_UPDATES),
     caught=r"sent [01] segments as the window opens by 3",
 )
+@drill(
+    "a byte beyond the window",
+    faults.python_stack(defects.windows.ONE_BYTE_OVER),
+    caught=r"goes beyond the window by 1 byte",
+)
 def test_window_slides_with_the_cumulative_ack(bench: Bench) -> None:
     quiet_dut(bench)
     peer = bench.host("peer", Receiver.CONFIG)
     with bench.capture("peer--dut") as seen:
         slide(bench, peer, seen)
+        to_the_byte(bench, peer, seen)
 
 
 @pytest.mark.behaviour("TC-13", clause="RFC 5681 3.1")
@@ -118,6 +132,43 @@ def slide(bench: Bench, peer: StackHost, seen: Capture) -> None:
             f"more than its congestion window of 10 to {allowed}"
         )
     receiver.finish()
+    expect_inside(receiver.flow, scale=3)
+
+
+def to_the_byte(bench: Bench, peer: StackHost, seen: Capture) -> None:
+    """A window that is less than a segment, filled and opened again."""
+    port, size = PORT + 3, 3 * ODD
+    bench.host("dut").tcp_serve(port, send=size, seed=port)
+    options = SocketOptions(
+        mss=1000, window_scaling=False, timestamps=False, receive_buffer=ODD, quickack=True
+    )
+    c = peer.connect("dut", port, options=options)
+    bench.watch_for(milliseconds(100))
+    if c.receive(size, within=seconds(5)) != stream(port, size):
+        raise ExpectationFailed(f"{c}: {size} bytes came, but not those that were sent")
+    c.shutdown()
+    c.receive_all(within=seconds(5))
+    view = seen.at("peer--dut").both
+    expect_inside(tcpflow.connection(view, server_port=port), scale=0)
+
+
+def expect_inside(flow: tcpflow.Connection, *, scale: int) -> None:
+    """No segment goes beyond what was offered; into a closed window one byte may, as a probe."""
+    edge = 0
+    for each in sorted((*flow.up, *flow.down), key=lambda segment: segment.number):
+        if each in flow.up:
+            syn = bool(each.tcp.flags & TcpFlags.SYN)
+            edge = max(edge, (each.ack or 1) + (each.tcp.window << (0 if syn else scale)))
+        elif (over := each.end - edge) > 0 and each.payload and each.seq < edge:
+            raise ExpectationFailed(
+                f"peer--dut: #{each.number}, {each.seq}..{each.end}, goes beyond the window by "
+                f"{over} byte{'s' if over > 1 else ''}; {edge} is its right edge"
+            )
+        elif over > 0 and len(each.payload) > 1:
+            raise ExpectationFailed(
+                f"peer--dut: #{each.number}, {each.seq}..{each.end}, is beyond the window, whose "
+                f"right edge is {edge}"
+            )
 
 
 def expect_sent(
@@ -185,3 +236,8 @@ def timed_out(
 def named(numbers: list[int]) -> str:
     """Segments by their first numbers."""
     return ", ".join(map(str, numbers)) or "nothing"
+
+
+def stream(port: int, size: int) -> bytes:
+    """The bytes that flow in the connection to ``port``."""
+    return hashlib.shake_128(port.to_bytes(8, "big")).digest(size)

@@ -10,6 +10,10 @@ Counted without SACK, where duplicates are all that a sender has: with it, RACK 
 by time. With SACK, what is asked is that the lost segment is resent within ``fast_retransmit``
 (seconds, 0.05) of the third duplicate and that slight reordering provokes nothing. The duplicates
 are let through one in 10 ms, so that it is plain which of them was answered.
+
+An ACK is a duplicate if it carries no data, no SYN and no FIN, and offers the same window as the
+one before (RFC 5681 2): data of a peer that speaks, too, and window updates are not counted, and
+what was counted is forgotten when an ACK moves on.
 """
 
 import pytest
@@ -23,8 +27,11 @@ from testbed import (
     Flow,
     Nth,
     RateLimit,
+    Receiver,
     Reorder,
+    TcpFlags,
     Topology,
+    defects,
     drill,
     faults,
     format_duration,
@@ -34,8 +41,9 @@ from testbed import (
     tcpflow,
 )
 
-PORT = 5120
+PORT, COUNT_PORT = 5120, 5121
 SEGMENTS = 10
+MANY = 100
 LATENCY = milliseconds(40)
 ACK_RATE = 72_000  # bits per second on the wire: one bare ACK of 90 bytes, gap and all, in 10 ms
 UNREAD = milliseconds(300)
@@ -45,6 +53,10 @@ THRESHOLD = 3
 DATA = match.tcp(dst_port=PORT, longer_than=0)
 FIN = match.tcp(dst_port=PORT, has="FIN")
 Gone = tcpflow.FlowSegment
+PUSH = TcpFlags.ACK | TcpFlags.PSH
+WORD = b"a peer that speaks"
+AT_ONCE = milliseconds(50)
+"""How soon a fast retransmission comes; no timeout does."""
 
 
 @pytest.mark.behaviour("TC-20", clause="RFC 5681 3.2")
@@ -193,3 +205,75 @@ def expect_calm(flow: tcpflow.Connection, turn: int) -> None:
             f"client--wire: the client resent {again[0].segment.seq}..{again[0].segment.end}; "
             f"nothing was lost, {first.seq}..{first.end} came behind two others"
         )
+
+
+@pytest.mark.behaviour("TC-20", clause="RFC 5681 2")
+@pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
+@drill(
+    "counts data as duplicate ACKs",
+    faults.python_stack(defects.resending.COUNTS_DATA),
+    caught="resent .* after 4 segments of data",
+)
+@drill(
+    "counts window updates as duplicate ACKs",
+    faults.python_stack(defects.resending.COUNTS_WINDOW_UPDATES),
+    caught="resent .* after 4 window updates",
+)
+@drill(
+    "goes on counting after progress",
+    faults.python_stack(defects.resending.NEVER_COUNTS_ANEW),
+    caught="resent .* after 2 duplicates, an ACK of more, and one duplicate of it",
+)
+def test_only_bare_and_unchanged_acks_in_a_row_count(bench: Bench) -> None:
+    bench.host("dut").set_sysctl("net.ipv4.tcp_congestion_control", "reno")
+    peer = bench.host("peer", Receiver.CONFIG)
+    with bench.capture("peer--dut") as seen:
+        receiver = Receiver(bench, peer, seen, COUNT_PORT, segments=MANY)
+        size = receiver.smss
+        receiver.take(SEGMENTS)
+        receiver.ack(1 + 2 * size)
+        receiver.take(2)
+        speak(receiver)
+        expect_none_again(bench, receiver, "4 segments of data")
+        receiver.ack(1 + 3 * size)
+        receiver.take(1)
+        for _ in range(THRESHOLD + 1):
+            receiver.window += 1
+            receiver.ack(receiver.acked)
+        expect_none_again(bench, receiver, "4 window updates")
+        receiver.ack(1 + 4 * size)
+        receiver.take(1)
+        receiver.ack(receiver.acked, times=2)
+        receiver.ack(1 + 5 * size)
+        receiver.ack(receiver.acked)
+        what = "2 duplicates, an ACK of more, and one duplicate of it"
+        expect_none_again(bench, receiver, what)
+        receiver.ack(receiver.acked, times=2)
+        if receiver.acked not in [each.seq for each in receiver.take(1, within=AT_ONCE)]:
+            raise ExpectationFailed(
+                f"peer--dut: {receiver.acked}..{receiver.acked + size} was not resent at the third "
+                f"duplicate in a row"
+            )
+        receiver.finish()
+
+
+def speak(receiver: Receiver) -> None:
+    """Four segments of data that acknowledge nothing new."""
+    steer, start = receiver.connection.steer, receiver.connection.snapshot().snd_nxt
+    ack = receiver.absolute(receiver.acked)
+    for turn in range(THRESHOLD + 1):
+        steer.send(PUSH, WORD, seq=(start + turn * len(WORD)) % (1 << 32), ack=ack)
+    steer.send(PUSH, WORD * (THRESHOLD + 1), ack=ack, advance=True)  # all once more, and counted
+
+
+def expect_none_again(bench: Bench, receiver: Receiver, after: str) -> None:
+    """Nothing that was sent before comes at once; what a timeout brings on a slow bench may."""
+    receiver.take(MANY, within=AT_ONCE)
+    flow, rto_min = receiver.flow, seconds(bench.tolerance("rto_min", 0.2))
+    moved = next(each for each in flow.up if each.ack == receiver.acked)
+    for again in (each.segment for each in tcpflow.retransmissions(flow.down)):
+        if 0 < again.at - moved.at < rto_min:
+            raise ExpectationFailed(
+                f"peer--dut: the host resent {again.seq}..{again.end} after {after}, which are no "
+                f"three duplicate ACKs"
+            )

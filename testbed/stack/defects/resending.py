@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from testbed.stack.tcp.handshake import Handshake
 from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.receivebuffer import Inserted, ReceiveBuffer
 from testbed.stack.tcp.recovery import LossRecovery
+from testbed.stack.tcp.recovery.outcome import AckOutcome
 from testbed.stack.tcp.rtt import RttEstimator
 from testbed.stack.tcp.tcb import Tcb
 from testbed.stack.tcp_config import TcpConfig
@@ -19,11 +21,14 @@ from testbed.timing import Duration, Instant, milliseconds
 __all__ = [
     "ACKS_OVER_HOLES",
     "CONSTANT_RTO",
+    "COUNTS_DATA",
+    "COUNTS_WINDOW_UPDATES",
     "DEAF_TO_PATH",
     "FIRES_AT_FIVE",
     "FIRES_AT_ONE",
     "FIRES_AT_TWO",
     "GROWS_BY_HALF",
+    "NEVER_COUNTS_ANEW",
     "NO_DSACK",
     "NO_DUPLICATES_ABOVE_HOLES",
     "OLDEST_BLOCK_FIRST",
@@ -267,6 +272,51 @@ class _NeverFast(LossRecovery):
             super()._find_losses(now)
 
 
+class _CountsAll(LossRecovery):
+    __slots__ = ()
+
+    def on_ack(
+        self,
+        ack: int,
+        sack_blocks: Sequence[tuple[int, int]],
+        now: Instant,
+        *,
+        rtt_sample: Duration | None = None,
+        pure: bool = True,  # noqa: ARG002 - that is the fault
+        window_moved: bool = False,
+    ) -> AckOutcome:
+        return super().on_ack(
+            ack, sack_blocks, now, rtt_sample=rtt_sample, pure=True, window_moved=window_moved
+        )
+
+
+class _CountsUpdates(LossRecovery):
+    __slots__ = ()
+
+    def on_ack(
+        self,
+        ack: int,
+        sack_blocks: Sequence[tuple[int, int]],
+        now: Instant,
+        *,
+        rtt_sample: Duration | None = None,
+        pure: bool = True,
+        window_moved: bool = False,  # noqa: ARG002 - that is the fault
+    ) -> AckOutcome:
+        return super().on_ack(
+            ack, sack_blocks, now, rtt_sample=rtt_sample, pure=pure, window_moved=False
+        )
+
+
+class _CountsOn(LossRecovery):
+    __slots__ = ()
+
+    def _on_progress(self, acked: int, before: int, flight: int, now: Instant) -> None:
+        counted = self._dupacks
+        super()._on_progress(acked, before, flight, now)
+        self._dupacks = counted
+
+
 def _with_threshold(count: int) -> type[LossRecovery]:
     """Loss recovery that fires at so many duplicates."""
 
@@ -310,4 +360,28 @@ FIRES_AT_FIVE = Defect(
     "A stack was made patient for a network that reorders: with a small window the duplicates do "
     "not suffice, and the timer has to do it.",
     {LossRecovery: _with_threshold(5)},
+)
+
+COUNTS_DATA = Defect(
+    "counts data as duplicate ACKs",
+    "TC-20",
+    "A stack counts every segment that acknowledges nothing new, also those with data: where both "
+    "sides speak at once, each resends and slows down though nothing was lost.",
+    {LossRecovery: _CountsAll},
+)
+
+COUNTS_WINDOW_UPDATES = Defect(
+    "counts window updates as duplicate ACKs",
+    "TC-20",
+    "A stack does not look whether the window of an ACK has changed: a receiver that reads in "
+    "small steps has its sender resend and slow down.",
+    {LossRecovery: _CountsUpdates},
+)
+
+NEVER_COUNTS_ANEW = Defect(
+    "goes on counting after progress",
+    "TC-20",
+    "A stack forgets to set its count back when an ACK moves on: on a path that reorders a little "
+    "every third duplicate of a whole transfer counts for a loss.",
+    {LossRecovery: _CountsOn},
 )

@@ -20,12 +20,35 @@ __all__ = [
     "NEVER_OVERRIDES",
     "NEVER_PROBES",
     "NO_NAGLE",
+    "ONE_BYTE_OVER",
     "PROBES_STEADILY",
     "PROBES_WITH_SEGMENTS",
     "SILLY_RECEIVER",
     "SILLY_SENDER",
     "TALKATIVE_RECEIVER",
 ]
+
+# Full windows
+
+
+class _OneByteOver(Output):
+    __slots__ = ()
+
+    def sendable(self, c: Tcb, now: Instant) -> int:
+        window = c.snd_wnd
+        c.snd_wnd += window > 0
+        size = super().sendable(c, now)
+        c.snd_wnd = window
+        return size
+
+
+ONE_BYTE_OVER = Defect(
+    "a byte beyond the window",
+    "TC-13",
+    "A stack takes the number after the window for its last one: the byte that there was no room "
+    "for is dropped, and resent, at each window that was filled.",
+    {Output: _OneByteOver},
+)
 
 # Closed windows
 
