@@ -49,7 +49,7 @@ class Corrupt(Stage):
             raise PlanError(f"Corrupt: bits count from 0, got {bit}")
         self.which = which
         self.bit = bit
-        self._random = seeded(seed)
+        self.luck = seeded(seed)
 
     def push(self, frame: bytes, now: Instant) -> Sequence[bytes]:
         """The frame, with a bit flipped where it is selected and long enough."""
@@ -58,7 +58,7 @@ class Corrupt(Stage):
         first, end = HEADER * 8, len(frame) * 8
         bit = self.bit
         if bit is None and end > first:
-            bit = self._random.randrange(first, end)
+            bit = self.luck.within(first, end - 1)
         if bit is None or bit >= end:
             return (frame,)
         damaged = bytearray(frame)

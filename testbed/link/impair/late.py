@@ -12,7 +12,7 @@ from testbed.link.impair.select import Selector, any_frame, describe, seeded
 from testbed.link.impair.stage import Stage
 from testbed.timing import Duration, Instant, after, milliseconds
 
-__all__ = ["Delay", "RateLimit", "Reorder"]
+__all__ = ["MIN_FRAME", "OVERHEAD", "Delay", "HeldBack", "RateLimit", "Reorder"]
 
 NONE = Duration(0)
 MAX_HOLD = milliseconds(200)
@@ -40,41 +40,44 @@ class Delay(Stage):
         self.span = span
         self.jitter = jitter
         self.keep_order = keep_order
-        self._random = seeded(seed)
-        self._waiting: list[tuple[Instant, int, bytes]] = []
-        self._order = 0
-        self._latest = Instant(0)
+        self.luck = seeded(seed)
+        self.waiting: list[tuple[Instant, int, bytes]] = []
+        """When each frame may go, its turn, and itself: a heap."""
+        self.order = 0
+        self.latest = Instant(0)
 
     def push(self, frame: bytes, now: Instant) -> Sequence[bytes]:
         """Whatever is due; the frame itself waits."""
-        extra = self._random.randint(0, self.jitter) if self.jitter else 0
+        extra = self.luck.within(0, self.jitter) if self.jitter else 0
         at = Instant(now + self.span + extra)
         if self.keep_order:
-            at = self._latest = max(at, self._latest)
-        self._order += 1
-        heapq.heappush(self._waiting, (at, self._order, frame))
+            at = self.latest = max(at, self.latest)
+        self.order += 1
+        heapq.heappush(self.waiting, (at, self.order, frame))
         return self.due(now)
 
     def due(self, now: Instant) -> Sequence[bytes]:
         """Frames that have waited long enough, the first due first."""
         ready = []
-        while self._waiting and self._waiting[0][0] <= now:
-            ready.append(heapq.heappop(self._waiting)[2])
+        while self.waiting and self.waiting[0][0] <= now:
+            ready.append(heapq.heappop(self.waiting)[2])
         return ready
 
     def next_deadline(self) -> Instant | None:
         """When the next frame may go."""
-        return self._waiting[0][0] if self._waiting else None
+        return self.waiting[0][0] if self.waiting else None
 
     def flush(self, now: Instant) -> Sequence[bytes]:
         """All that wait, as if their time had come."""
         del now
-        kept = [heapq.heappop(self._waiting)[2] for _ in range(len(self._waiting))]
+        kept = [heapq.heappop(self.waiting)[2] for _ in range(len(self.waiting))]
         return tuple(kept)
 
 
 @dataclass(slots=True, eq=False)
-class _Held:
+class HeldBack:
+    """A frame that others are to overtake."""
+
     frame: bytes
     passes: int  # how many frames are still to overtake it
     until: Instant
@@ -102,7 +105,7 @@ class Reorder(Stage):
         self.behind = behind
         self.overtaken_by = overtaken_by
         self.max_hold = max_hold
-        self._held: list[_Held] = []
+        self.held: list[HeldBack] = []
 
     def push(self, frame: bytes, now: Instant) -> Sequence[bytes]:
         """The frame unless selected, and behind it those that it was the last to overtake."""
@@ -111,33 +114,33 @@ class Reorder(Stage):
         if not selected:
             out.append(frame)
             if self.overtaken_by(frame):
-                for held in self._held:
+                for held in self.held:
                     held.passes -= 1
-                out += self._release(now, [h for h in self._held if h.passes <= 0], "overtaken")
+                out += self._release(now, [h for h in self.held if h.passes <= 0], "overtaken")
         else:
             note = f"behind {self.behind} others, {describe(self.which)}"
             self.log.add(now, "hold", frame, note)
-            self._held.append(_Held(frame, self.behind, after(now, self.max_hold)))
+            self.held.append(HeldBack(frame, self.behind, after(now, self.max_hold)))
         return out
 
     def due(self, now: Instant) -> Sequence[bytes]:
         """Frames that nobody overtook in time."""
-        return self._release(now, [h for h in self._held if h.until <= now], "nobody overtook it")
+        return self._release(now, [h for h in self.held if h.until <= now], "nobody overtook it")
 
     def next_deadline(self) -> Instant | None:
         """When a held frame must go."""
-        return self._held[0].until if self._held else None
+        return self.held[0].until if self.held else None
 
     def flush(self, now: Instant) -> Sequence[bytes]:
         """All that are held."""
-        return self._release(now, self._held, "the fault was taken away")
+        return self._release(now, self.held, "the fault was taken away")
 
-    def _release(self, now: Instant, ready: list[_Held], why: str) -> list[bytes]:
+    def _release(self, now: Instant, ready: list[HeldBack], why: str) -> list[bytes]:
         if not ready:
             return []
         for held in ready:
             self.log.add(now, "release", held.frame, why)
-        self._held = [held for held in self._held if held not in ready]
+        self.held = [held for held in self.held if held not in ready]
         return [held.frame for held in ready]
 
 
@@ -157,35 +160,36 @@ class RateLimit(Stage):
             )
         self.bits_per_second = bits_per_second
         self.queue = queue
-        self._waiting: deque[tuple[Instant, bytes]] = deque()
-        self._free_at = Instant(0)
+        self.waiting: deque[tuple[Instant, bytes]] = deque()
+        """When the last bit of each frame leaves, and the frame."""
+        self.free_at = Instant(0)
 
     def push(self, frame: bytes, now: Instant) -> Sequence[bytes]:
         """Whatever has left the link by now; the frame itself takes its turn."""
         out = self.due(now)
-        if len(self._waiting) >= self.queue:
+        if len(self.waiting) >= self.queue:
             self.log.add(now, "drop", frame, f"queue of {self.queue} is full")
             return out
         bits = (max(len(frame), MIN_FRAME) + OVERHEAD) * 8
         takes = round(bits * 1_000_000_000 / self.bits_per_second)
-        self._free_at = Instant(max(self._free_at, now) + takes)
-        self._waiting.append((self._free_at, frame))
+        self.free_at = Instant(max(self.free_at, now) + takes)
+        self.waiting.append((self.free_at, frame))
         return out
 
     def due(self, now: Instant) -> Sequence[bytes]:
         """Frames whose last bit has left."""
         ready = []
-        while self._waiting and self._waiting[0][0] <= now:
-            ready.append(self._waiting.popleft()[1])
+        while self.waiting and self.waiting[0][0] <= now:
+            ready.append(self.waiting.popleft()[1])
         return ready
 
     def next_deadline(self) -> Instant | None:
         """When the frame under way has left."""
-        return self._waiting[0][0] if self._waiting else None
+        return self.waiting[0][0] if self.waiting else None
 
     def flush(self, now: Instant) -> Sequence[bytes]:
         """All that wait."""
-        kept = tuple(frame for _, frame in self._waiting)
-        self._waiting.clear()
-        self._free_at = now
+        kept = tuple(frame for _, frame in self.waiting)
+        self.waiting.clear()
+        self.free_at = now
         return kept

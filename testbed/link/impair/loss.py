@@ -58,11 +58,12 @@ class Hold(Stage):
         super().__init__()
         self.mode = mode
         self.holding = True
-        self._kept: list[bytes] = []
+        self.kept: list[bytes] = []
 
     def hold(self) -> None:
         """Let nothing pass from here on."""
         self.holding = True
+        self._announce_change()
 
     def release(self) -> None:
         """Let everything pass again, what was queued first."""
@@ -77,7 +78,7 @@ class Hold(Stage):
             self.log.add(now, "drop", frame, "cable pulled")
         else:
             self.log.add(now, "hold", frame, "cable pulled")
-            self._kept.append(frame)
+            self.kept.append(frame)
         return ()
 
     def due(self, now: Instant) -> Sequence[bytes]:
@@ -86,11 +87,11 @@ class Hold(Stage):
 
     def next_deadline(self) -> Instant | None:
         """At once, when frames wait and the cable is released."""
-        return Instant(0) if self._kept and not self.holding else None
+        return Instant(0) if self.kept and not self.holding else None
 
     def flush(self, now: Instant) -> Sequence[bytes]:
         """What was queued."""
-        kept, self._kept = self._kept, []
+        kept, self.kept = self.kept, []
         for frame in kept:
             self.log.add(now, "release", frame, "cable plugged in again")
         return kept

@@ -72,7 +72,7 @@ class Fragments(Stage):
         self.omit = frozenset(omit)
         self.order = tuple(order)
         self.max_hold = max_hold
-        self._random = None if shuffle is None else seeded(shuffle)
+        self._luck = None if shuffle is None else seeded(shuffle)
         self._pending: dict[tuple[object, ...], _Pending] = {}
 
     def push(self, frame: bytes, now: Instant) -> Sequence[bytes]:
@@ -136,8 +136,8 @@ class Fragments(Stage):
         """The numbers of the fragments to send, in the order in which they leave."""
         named = [turn for turn in self.order if turn <= count]
         turns = [*named, *(turn for turn in range(1, count + 1) if turn not in named)]
-        if self._random is not None:
-            self._random.shuffle(turns)
+        if self._luck is not None:
+            self._luck.shuffle(turns)
         return [turn for turn in turns if turn not in self.omit]
 
     def _early(self, part: IPv4Packet, whole: IPv4Packet) -> IPv4Packet:

@@ -5,11 +5,11 @@ Any function from a frame's bytes to a truth value will do; these are those with
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import TypeAlias
 
 from testbed.errors import PlanError
+from testbed.link.impair.luck import Luck
 
 __all__ = ["Chance", "GilbertElliott", "Nth", "Selector", "any_frame", "describe", "seeded"]
 
@@ -34,15 +34,22 @@ class Nth:
     """Those frames that match ``matching`` whose turn, counted from 1, is among ``turns``.
 
     ``Nth(3)`` is the third frame, ``Nth(1, 4, matching=is_data)`` the first and fourth segment
-    with data. ``seen`` is how many have matched.
+    with data. ``seen`` is how many have matched. ``rearm()`` counts from 1 anew.
     """
 
     def __init__(self, *turns: int, matching: Selector = any_frame) -> None:
-        if not turns or min(turns) < 1:
-            raise PlanError(f"Nth counts from 1 and needs one turn at least, got {turns}")
-        self.turns = frozenset(turns)
+        self.turns = _turns(turns)
         self.matching = matching
         self.seen = 0
+        self.on_rearm: Callable[[], None] | None = None
+        """Called after rearm(): whoever decides in this one's place must know."""
+
+    def rearm(self, *turns: int) -> None:
+        """Strike these from here on: ``rearm(1)`` the next that matches. Frames may be running."""
+        self.turns = _turns(turns)
+        self.seen = 0
+        if self.on_rearm is not None:
+            self.on_rearm()
 
     def __call__(self, frame: bytes) -> bool:
         """Whether this frame is struck."""
@@ -62,11 +69,11 @@ class Chance:
         self.probability = _probability(probability, "probability")
         self.seed = seed
         self.matching = matching
-        self._random = seeded(seed)
+        self.luck = seeded(seed)
 
     def __call__(self, frame: bytes) -> bool:
         """Whether this frame is struck."""
-        return self.matching(frame) and self._random.random() < self.probability
+        return self.matching(frame) and self.luck.strikes(self.probability)
 
     def __str__(self) -> str:
         return f"by chance of {self.probability:g}, seed {self.seed}"
@@ -97,24 +104,30 @@ class GilbertElliott:
         self.seed = seed
         self.matching = matching
         self.bad = False
-        self._random = seeded(seed)
+        self.luck = seeded(seed)
 
     def __call__(self, frame: bytes) -> bool:
         """Whether this frame is struck."""
         if not self.matching(frame):
             return False
-        if self._random.random() < (self.to_good if self.bad else self.to_bad):
+        if self.luck.strikes(self.to_good if self.bad else self.to_bad):
             self.bad = not self.bad
-        return self._random.random() < (self.in_bad if self.bad else self.in_good)
+        return self.luck.strikes(self.in_bad if self.bad else self.in_good)
 
     def __str__(self) -> str:
         state = "bad" if self.bad else "good"
         return f"in the {state} state of a burst channel, seed {self.seed}"
 
 
-def seeded(seed: int) -> random.Random:
+def seeded(seed: int) -> Luck:
     """A source of luck that repeats itself: no secret depends on it."""
-    return random.Random(seed)  # noqa: S311 - repeatable on purpose
+    return Luck(seed)
+
+
+def _turns(turns: tuple[int, ...]) -> frozenset[int]:
+    if not turns or min(turns) < 1:
+        raise PlanError(f"Nth counts from 1 and needs one turn at least, got {turns}")
+    return frozenset(turns)
 
 
 def _probability(value: float, name: str) -> float:

@@ -33,9 +33,30 @@ class EventLog:
     """What a stage did: every event counted, the first ones kept."""
 
     def __init__(self) -> None:
-        self.events: list[StageEvent] = []
-        self.counts: Counter[str] = Counter()
+        self._events: list[StageEvent] = []
+        self._counts: Counter[str] = Counter()
         self.listener: Callable[[StageEvent], None] | None = None
+        self.refresh: Callable[[], None] | None = None
+        """Brings the log up to date, where something else than the stage does its work."""
+
+    @property
+    def events(self) -> list[StageEvent]:
+        """The events that are kept, oldest first."""
+        if self.refresh is not None:
+            self.refresh()
+        return self._events
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each action was done, all of them."""
+        if self.refresh is not None:
+            self.refresh()
+        return self._counts
+
+    @property
+    def room(self) -> int:
+        """How many more events will be kept."""
+        return KEPT_EVENTS - len(self._events)
 
     @property
     def omitted(self) -> int:
@@ -44,12 +65,16 @@ class EventLog:
 
     def add(self, at: Instant, action: str, frame: bytes, note: str) -> None:
         """Note one event, and tell the listener."""
-        self.counts[action] += 1
+        self._counts[action] += 1
         event = StageEvent(at, action, frame, note)
-        if len(self.events) < KEPT_EVENTS:
-            self.events.append(event)
+        if len(self._events) < KEPT_EVENTS:
+            self._events.append(event)
         if self.listener is not None:
             self.listener(event)
+
+    def count(self, action: str, times: int) -> None:
+        """Note events of which nothing is known but that they were."""
+        self._counts[action] += times
 
 
 class Stage:
