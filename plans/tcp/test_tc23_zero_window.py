@@ -3,10 +3,17 @@
 RFC 9293 3.8.6.1. Into a window of zero nothing is sent but probes: one byte at most, the first when
 the window has been closed for the retransmission timeout (SHLD-29: from ``rto_min``, seconds, 0.2,
 Linux's, to ``rto_first``, 1, RFC 6298 2.1), the next ones each after twice as long as the one
-before (SHLD-30; ``probe_ratio``, 0.2, and ``probe_tick``, seconds, 0.03: coarse timers). As long as
-they are answered the connection stays (MUST-36), even where the host would have given it up long
-ago had they not been. When the window opens, the data goes on within ``resume`` (seconds, 0.1). If
-that update is lost, the next probe brings it to light, and the stream comes to its end.
+before (SHLD-30; ``probe_ratio``, 0.2, and ``probe_tick``, seconds, 0.03: coarse timers). As
+long as they are answered the connection stays (MUST-36), even where the host would have given it up
+long ago had they not been. When the window opens, the data goes on within ``resume`` (seconds,
+0.1), from the byte on that the peer waits for. If that update is lost, the next probe brings it to
+light, and the stream comes to its end.
+
+A host whose own window is closed answers every probe with what it expects next and the window it
+has ("must still send an acknowledgment"), loses none of their bytes, and hears what is acknowledged
+meanwhile (3.10.7.4: "special allowance should be made to accept valid ACKs"). When its application
+has read, it tells of the window by itself: ``window_updates`` (1) is 0 on benches whose hosts leave
+that to the probes.
 
 Linux probes with a byte that was acknowledged already, or rather with none; RFC 9293 MUST-35 has
 one of new data. It gives up after ``tcp_retries2`` probes that nothing answers.
@@ -22,9 +29,12 @@ from testbed import (
     Drop,
     Duration,
     ExpectationFailed,
+    Flow,
+    Host,
     Nth,
     StackConfig,
     StackConnection,
+    StackHost,
     TcpFlags,
     Topology,
     defects,
@@ -32,11 +42,12 @@ from testbed import (
     faults,
     format_duration,
     match,
+    milliseconds,
     seconds,
     tcpflow,
 )
 
-PORT = 5123
+PORT, HEARS_PORT = 5123, 5133
 MSS = 1000
 BUFFER = 4 * MSS
 DOWN = 5 * BUFFER
@@ -44,6 +55,12 @@ PROBES = 4
 RETRIES = 3
 """Unanswered, a probe more than these would be the end."""
 SOON = seconds(5)
+SPEAKS = 400
+CLOSED = Flow(
+    chunk=100, every=milliseconds(200), receive_buffer=4096, read_after=milliseconds(2500)
+)
+"""The host's application is busy for a while: it reads nothing, but says something now and then."""
+UP = 30_000
 OUTPUT, INPUT = "type filter hook output priority 0;", "type filter hook input priority 0;"
 Segment = tcpflow.FlowSegment
 
@@ -85,6 +102,16 @@ Segment = tcpflow.FlowSegment
     faults.python_stack(defects.windows.DEAF_TO_UPDATES),
     caught="data into the open window did not come",
 )
+@drill(
+    "probes with a byte of its own",
+    faults.python_stack(defects.windows.PROBES_WITH_GARBAGE),
+    caught="carries .* which is no byte of the stream",
+)
+@drill(
+    "takes the probe's byte for sent",
+    faults.python_stack(defects.windows.SKIPS_PROBED_BYTE),
+    caught="data into the open window did not come",
+)
 def test_closed_window_is_probed_until_it_opens(bench: Bench) -> None:
     config = StackConfig.of(tcp={"mss": MSS, "timestamps": False, "receive_buffer": BUFFER})
     peer, dut = bench.host("peer", config), bench.host("dut")
@@ -103,7 +130,7 @@ def test_closed_window_is_probed_until_it_opens(bench: Bench) -> None:
         c.shutdown()
         c.receive_all(within=SOON)
         sent, _ = dut.tcp_result("server", PORT, within=SOON)
-    if got != hashlib.shake_128(PORT.to_bytes(8, "big")).digest(DOWN) or sent.error is not None:
+    if got != stream(PORT, DOWN) or sent.error is not None:
         raise ExpectationFailed(f"{c}: {len(got)} bytes came, but not those that were sent")
 
 
@@ -184,6 +211,11 @@ def await_probe(
         raise ExpectationFailed(
             f"peer--dut: #{probe.number} has {len(probe.payload)} bytes, into a closed window"
         )
+    if probe.payload and probe.payload != stream(PORT, DOWN)[probe.seq - 1 : probe.seq]:
+        raise ExpectationFailed(
+            f"peer--dut: #{probe.number}, a probe, carries {probe.payload.hex()} as "
+            f"{probe.seq}, which is no byte of the stream"
+        )
     return probe
 
 
@@ -194,11 +226,98 @@ def lost_update_within(bench: Bench) -> Duration:
 
 
 def await_data(bench: Bench, seen: Capture, since: Segment, within: Duration) -> None:
-    """The host goes on sending."""
+    """The host goes on sending, from the byte on that the peer waits for."""
     bench.wait_until(
         lambda: any(
-            len(each.payload) > 1 and each.number > since.number for each in flow_of(seen).down
+            len(each.payload) > 1 and each.seq <= since.ack < each.end
+            for each in flow_of(seen).down
+            if each.number > since.number and since.ack is not None
         ),
         within,
         "data into the open window",
     )
+
+
+@pytest.mark.behaviour("TC-23", clause="RFC 9293 3.8.6.1, 3.10.7.4")
+@pytest.mark.topology(Topology.chain("peer:nic", "dut:host"))
+@drill(
+    "silent on probes",
+    faults.python_stack(defects.windows.SILENT_ON_PROBES),
+    caught="a probe, was not answered",
+)
+@drill(
+    "loses a probe's byte",
+    faults.python_stack(defects.windows.LOSES_PROBED_BYTE),
+    caught="received .* the peer sent",
+)
+@drill(
+    "deaf while its window is closed",
+    faults.python_stack(defects.windows.DEAF_WHILE_CLOSED),
+    caught="resent .* which was acknowledged",
+)
+@drill(
+    "does not tell of its window",
+    faults.python_stack(defects.windows.NEVER_TELLS),
+    caught="told of its open window only when it was asked",
+)
+def test_host_with_a_closed_window_answers_and_loses_nothing(bench: Bench) -> None:
+    config = StackConfig.of(tcp={"mss": MSS, "timestamps": False, "persist_min": milliseconds(400)})
+    peer, dut = bench.host("peer", config), bench.host("dut")
+    with bench.capture("peer--dut") as seen:
+        dut.tcp_serve(HEARS_PORT, send=SPEAKS, seed=HEARS_PORT, flow=CLOSED)
+        c = peer.connect("dut", HEARS_PORT, within=SOON)
+        data = stream(HEARS_PORT, UP)
+        c.send(data, within=SOON)
+        c.wait_until(lambda: c.tcp.snd_wnd == 0, within=SOON, what="a window of zero")
+        c.wait_until(lambda: c.tcp.snd_wnd > 0, within=SOON, what="an open window")
+        c.shutdown()
+        if c.receive_all(within=SOON) != stream(HEARS_PORT, SPEAKS):
+            raise ExpectationFailed(f"{c}: other bytes came than were sent")
+        received = dut.tcp_result("server", HEARS_PORT, within=SOON)[1]
+        seen.settle()
+    if received.error is not None or received.sha256 != hashlib.sha256(data).hexdigest():
+        raise ExpectationFailed(
+            f"{dut.name}: received {received.octets} bytes, not those that the peer sent"
+        )
+    flow = tcpflow.connection(seen.at("peer--dut").both, server_port=HEARS_PORT)
+    expect_answers(bench, flow)
+    for again in (each.segment for each in tcpflow.retransmissions(flow.down)):
+        if any(each.number < again.number and each.ack == again.end for each in flow.up):
+            raise ExpectationFailed(
+                f"peer--dut: the host resent {again.seq}..{again.end} in #{again.number}, which "
+                f"was acknowledged"
+            )
+
+
+def expect_answers(bench: Bench, flow: tcpflow.Connection) -> None:
+    """Each probe was answered, and the window's opening was told without one."""
+    opened = first_open(flow)
+    within = seconds(bench.tolerance("ack_delay", 0.5))
+    closed = next(each for each in flow.down if each.tcp.window == 0)
+    probes = [each for each in flow.up if closed.number < each.number < opened.number]
+    probes = [each for each in probes if len(each.payload) == 1]
+    for probe in probes:
+        answers = (each for each in flow.down if each.number > probe.number)
+        if (answer := next(answers, None)) is None or answer.at - probe.at > within:
+            raise ExpectationFailed(
+                f"peer--dut: #{probe.number}, a probe, was not answered within "
+                f"{format_duration(within)}"
+            )
+    before = max(probes, key=lambda each: each.number, default=None)
+    told = [each for each in flow.down if before is None or each.number > before.number]
+    if told and told[0] is opened and bench.tolerance("window_updates", 1):
+        raise ExpectationFailed(
+            f"peer--dut: the host told of its open window only when it was asked, in "
+            f"#{opened.number}"
+        )
+
+
+def first_open(flow: tcpflow.Connection) -> Segment:
+    """The first segment of the host that tells of a window after it was closed."""
+    closed = next(each for each in flow.down if each.tcp.window == 0)
+    return next(each for each in flow.down if each.number > closed.number and each.tcp.window > 0)
+
+
+def stream(port: int, size: int) -> bytes:
+    """The bytes that flow in the connection to ``port``."""
+    return hashlib.shake_128(port.to_bytes(8, "big")).digest(size)
