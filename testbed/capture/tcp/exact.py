@@ -12,12 +12,15 @@ from dataclasses import dataclass
 
 from testbed.capture.tcp.flags import ACK, FIN, RST, SYN, Flag
 
-__all__ = ["FAST", "OVERTAKEN", "Segment", "judge"]
+__all__ = ["ASKED_FOR", "FAST", "NEEDLESS", "OVERTAKEN", "Segment", "judge"]
 
 FAST = 20_000_000
 """A fast retransmission comes within this time after the last ACK, in nanoseconds."""
 OVERTAKEN = 3_000_000
 """What was overtaken comes within this time, where no round trip is known."""
+
+ASKED_FOR = Flag.RETRANSMISSION | Flag.FAST_RETRANSMISSION
+NEEDLESS = Flag.RETRANSMISSION | Flag.SPURIOUS_RETRANSMISSION
 
 _CONTROL = SYN | FIN | RST
 _UNKNOWN = -1
@@ -42,7 +45,7 @@ class _Side:
 
     __slots__ = (
         "ack", "ack_time", "contiguous", "duplicates", "expected", "expected_time", "fresh",
-        "last", "scale", "told", "window",
+        "initial", "last", "scale", "window",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -53,15 +56,15 @@ class _Side:
         self.ack_time = 0
         self.window = -1
         self.scale: int | None = None
-        self.fresh = False  # its last segment was a SYN+ACK, whose window is never scaled
-        self.duplicates = 0
+        self.initial: int | None = None  # where its numbers begin, once that is known
+        self.fresh = False  # it sent a SYN and no ACK since: the window of a SYN is never scaled
+        self.duplicates = 0  # in a row; -1, as good as many, where what nobody saw was acknowledged
         self.last = Flag(0)
-        self.told = False
 
 
 def _above(one: int, other: int) -> bool:
     """Whether a sequence number is later than another."""
-    return 0 < (one - other & 0xFFFFFFFF) < 0x80000000
+    return 0 < (one - other & 0xFFFFFFFF) <= 0x80000000
 
 
 def judge(segments: Iterable[Segment]) -> list[Flag]:
@@ -73,27 +76,41 @@ def judge(segments: Iterable[Segment]) -> list[Flag]:
 class _Connection:
     def __init__(self) -> None:
         self._sides = (_Side(), _Side())
-        self._opened: int | None = None
+        self._opened = 0  # 0 stands for no SYN seen
         self._round_trip = 0
 
     def take(self, segment: Segment) -> Flag:
         """The flags of the next segment."""
         mine, other = self._sides[segment.side], self._sides[1 - segment.side]
+        self._begin(segment, mine, other)
         found = self._findings(segment, mine, other)
         if segment.ack != mine.ack:
             mine.duplicates = 0
         found |= self._acknowledged(segment, other)
         found |= self._repeated(segment, mine, other, found)
         self._remember(segment, mine, found)
-        self._handshake(segment)
+        self._handshake(segment, mine)
         return found
 
-    def _handshake(self, segment: Segment) -> None:
-        if not segment.flags & SYN:
-            if segment.flags & ACK and self._opened is not None and not self._round_trip:
+    def _begin(self, segment: Segment, mine: _Side, other: _Side) -> None:
+        """Learn where numbers begin; a SYN that comes again takes back what only a RST reached."""
+        syn = bool(segment.flags & SYN)
+        if syn and not segment.flags & ACK and mine.initial == segment.sequence:
+            mine.expected = mine.contiguous
+        if mine.initial is None or syn:
+            mine.initial = segment.sequence - (not syn) & 0xFFFFFFFF
+        if other.initial is None and segment.flags & ACK:
+            other.initial = segment.ack - 1 & 0xFFFFFFFF
+
+    def _handshake(self, segment: Segment, mine: _Side) -> None:
+        if segment.flags & SYN:
+            mine.fresh = True
+            if not segment.flags & ACK:
+                self._opened = segment.time
+        elif segment.flags & ACK:
+            mine.fresh = False
+            if self._opened and not self._round_trip:
                 self._round_trip = segment.time - self._opened
-        elif not segment.flags & ACK:
-            self._opened = segment.time
 
     def _findings(self, segment: Segment, mine: _Side, other: _Side) -> Flag:
         """What can be told of a segment before it is asked whether it repeats anything."""
@@ -121,13 +138,14 @@ class _Connection:
             return Flag(0)
         if not _above(segment.ack, other.contiguous):
             return Flag(0)
-        # Nothing is known to be missing: the first such ACK tells of it, and no other.
-        if other.contiguous == other.expected:
-            if other.told:
-                return Flag(0)
-            other.told = True
-        other.contiguous = other.expected
-        return Flag.ACK_LOST_SEGMENT
+        if _above(other.expected, other.contiguous):
+            other.contiguous = other.expected
+            return Flag.ACK_LOST_SEGMENT
+        # Nothing is known to be missing: one such ACK tells of it, and then none until the other
+        # side has acknowledged something new.
+        told = other.duplicates != 0
+        other.duplicates = -1
+        return Flag(0) if told else Flag.ACK_LOST_SEGMENT
 
     def _repeated(self, segment: Segment, mine: _Side, other: _Side, found: Flag) -> Flag:
         """Which kind of repetition a segment is, that does not begin at a new number."""
@@ -136,17 +154,18 @@ class _Connection:
         if not (length or control) or found & Flag.KEEP_ALIVE:
             return Flag(0)
         end = sequence + length & 0xFFFFFFFF
-        if length and other.ack and not _above(end, other.ack):
-            return Flag.SPURIOUS_RETRANSMISSION
+        if length and other.ack and (end == other.ack or _above(other.ack, end)):
+            return NEEDLESS
         # More than the one byte of a probe, beginning at it: there is something new in it.
         advances = length > 1 and sequence == mine.expected - 1 & 0xFFFFFFFF
         if advances or not mine.expected or not _above(mine.expected, sequence):
             return Flag(0)
-        asked = other.duplicates >= 2 and segment.time - other.ack_time < FAST
+        asked = not 0 <= other.duplicates < 2 and 0 <= segment.time - other.ack_time < FAST
         if asked and other.ack == sequence:
-            return Flag.FAST_RETRANSMISSION
-        limit = self._round_trip or OVERTAKEN
-        early = segment.time - mine.expected_time < limit
+            return ASKED_FOR
+        # A clock that was set back in between leaves no time to judge by, or all of it.
+        limit = (self._round_trip or OVERTAKEN) % (1 << 64)
+        early = 0 <= segment.time - mine.expected_time < limit
         if early and end + control & 0xFFFFFFFF != mine.expected:
             return Flag.OUT_OF_ORDER
         return Flag.RETRANSMISSION
@@ -160,9 +179,10 @@ class _Connection:
                 mine.expected_time = segment.time
             if not mine.contiguous or segment.sequence == mine.contiguous:
                 mine.contiguous = mine.expected
+        if segment.scale is not None:
+            mine.scale = min(14, segment.scale)  # RFC 7323 2.3: more counts as 14
         if segment.flags & SYN:
             self._scaling(segment, mine)
-        mine.fresh = segment.flags & (SYN | ACK) == SYN | ACK
         mine.window = segment.window
         mine.ack = segment.ack
         mine.ack_time = segment.time
@@ -171,8 +191,6 @@ class _Connection:
     def _scaling(self, segment: Segment, mine: _Side) -> None:
         """RFC 7323 2.2: windows are scaled only where both sides have offered it."""
         other = self._sides[0] if mine is self._sides[1] else self._sides[1]
-        if segment.scale is not None:
-            mine.scale = segment.scale
         if mine.scale is None:
             mine.scale = other.scale = _UNKNOWN
         elif segment.flags & ACK and other.scale == _UNKNOWN:
@@ -189,7 +207,7 @@ def _bare(segment: Segment, mine: _Side, other: _Side) -> Flag:
         return Flag.WINDOW_UPDATE
     if other.last & Flag.KEEP_ALIVE:
         return Flag.KEEP_ALIVE_ACK
-    mine.duplicates += 1
+    mine.duplicates = max(0, mine.duplicates) + 1
     return Flag.DUPLICATE_ACK
 
 

@@ -45,7 +45,7 @@ def _judge(segments: Segments, scale: Ints) -> Ints:
     found = judged.findings()
     found |= judged.repetitions(found)
     found |= judged.unseen()
-    odd = np.flatnonzero(tracks.odd | judged.probes())
+    odd = np.flatnonzero(tracks.odd | judged.odd | judged.probes())
     for connection in odd.tolist():
         first, end = int(segments.starts[connection]), int(segments.starts[connection + 1])
         found[first:end] = _exactly(segments, scale, first, end)
@@ -85,6 +85,7 @@ class _Judge:
         self._other_window = np.where(self._facing, segments.window[across], -1)
         self._other_ack = np.where(self._facing, segments.ack[across], 0)
         self._duplicates = np.zeros(len(segments), np.int64)
+        self.odd = np.zeros(len(segments.starts) - 1, np.bool_)
 
     def probes(self) -> Bools:
         """Which connections probe a zero window."""
@@ -132,7 +133,9 @@ class _Judge:
         rows = np.flatnonzero(self._plain & (segments.length > 0) & self._facing)
         known, scale = self._scales(rows)
         across = tracks.across[rows]
-        fresh = segments.flags[across] & (SYN | ACK) == SYN | ACK
+        fresh = segments.flags[across] & SYN != 0
+        # Whether a side that tells neither has sent ACKs since its SYN takes a look back.
+        self.odd[segments.conversation[rows[segments.flags[across] & (SYN | ACK) == 0]]] = True
         edge = segments.ack[across] + (segments.window[across] << np.where(fresh, 0, scale))
         full = np.zeros(len(segments), np.bool_)
         end = segments.sequence[rows] + segments.length[rows]
@@ -154,7 +157,7 @@ class _Judge:
         conversation = segments.conversation[rows]
         scale = scales[conversation * 2 + 1 - segments.side[rows]]
         unscaled = without[conversation]
-        return unscaled | (scale >= 0), np.where(unscaled, 0, np.clip(scale, 0, 62))
+        return unscaled | (scale >= 0), np.where(unscaled, 0, np.clip(scale, 0, 14))
 
     def repetitions(self, found: Ints) -> Ints:
         """Which kind of repetition segments are that do not begin at a new number."""
@@ -167,7 +170,7 @@ class _Judge:
         end = segments.sequence[rows] + segments.length[rows] & MASK
         acked = self._other_ack[rows]
         spurious = (segments.length[rows] > 0) & (acked != 0) & ~above(end, acked)
-        result[rows[spurious]] = int(Flag.SPURIOUS_RETRANSMISSION)
+        result[rows[spurious]] = int(exact.NEEDLESS)
         behind = ~spurious & ~tracks.first[rows] & (tracks.start[rows] < tracks.expected[rows])
         advances = tracks.start[rows] == tracks.expected[rows] - 1
         behind &= ~(advances & (segments.length[rows] > 1))
@@ -180,12 +183,15 @@ class _Judge:
         across = tracks.across[rows]
         time = segments.time[rows]
         asked = (across >= 0) & (self._duplicates[across] >= 2)
-        asked &= time - segments.time[across] < exact.FAST
+        since = time - segments.time[across]
+        asked &= (since >= 0) & (since < exact.FAST)
         asked &= segments.ack[across] == segments.sequence[rows]
         raised = segments.time[tracks.raised[tracks.before[rows]]]
-        early = (time - raised < self._limits(rows)) & (end != self._expected[rows])
+        limits = self._limits(rows)
+        early = (time >= raised) & ((time - raised < limits) | (limits < 0))
+        early &= end != self._expected[rows]
         kinds = np.where(early, int(Flag.OUT_OF_ORDER), int(Flag.RETRANSMISSION))
-        result[rows] = np.where(asked, int(Flag.FAST_RETRANSMISSION), kinds)
+        result[rows] = np.where(asked, int(exact.ASKED_FOR), kinds)
 
     def _limits(self, rows: Ints) -> Ints:
         """How late what was overtaken may come: a round trip, where one is known by then."""
@@ -195,6 +201,7 @@ class _Judge:
         kind = segments.flags & (SYN | ACK)
         opened = np.maximum.accumulate(np.where(kind == SYN, places, -1))
         known = (kind == ACK) & (opened >= segments.starts[segments.conversation])
+        known &= segments.time[opened] != 0
         trip = np.where(known, segments.time - segments.time[opened], 0)
         earliest = np.full(len(segments.starts) - 1, count, np.int64)
         told = np.flatnonzero(trip != 0)
@@ -215,12 +222,10 @@ class _Judge:
         breaks &= tracks.end > tracks.expected
         holed = np.zeros((len(segments.starts) - 1, 2), np.bool_)
         holed[segments.conversation[breaks], segments.side[breaks]] = True
-        simple = np.flatnonzero(beyond & ~holed[segments.conversation, 1 - segments.side])
-        direction = segments.conversation[simple] * 2 + segments.side[simple]
-        _, index = np.unique(direction, return_index=True)
-        result[simple[index]] = int(Flag.ACK_LOST_SEGMENT)
+        simple = beyond & ~holed[segments.conversation, 1 - segments.side]
+        self.odd[segments.conversation[simple]] = True
         for connection, side in zip(*(each.tolist() for each in np.nonzero(holed)), strict=True):
-            if not tracks.odd[connection]:
+            if not (tracks.odd[connection] or self.odd[connection]):
                 result[self._walk(connection, side)] |= int(Flag.ACK_LOST_SEGMENT)
         return result
 
@@ -234,7 +239,6 @@ class _Judge:
         acks = (segments.flags[span] & ACK != 0).tolist()
         found: list[int] = []
         contiguous = expected = -1
-        told = False
         for index, own in enumerate(mine.tolist()):
             if own:
                 expected = reached[index]
@@ -243,9 +247,10 @@ class _Judge:
             elif contiguous >= 0 and acks[index]:
                 if not 0 < (number[index] - contiguous & MASK) < 1 << 31:
                     continue
-                if contiguous != expected or not told:
-                    found.append(span.start + index)
-                told = told or contiguous == expected
+                if contiguous == expected:  # nothing is known to be missing
+                    self.odd[connection] = True
+                    return []
+                found.append(span.start + index)
                 contiguous = expected
         return found
 

@@ -1,19 +1,29 @@
 """What is told of a segment: flags with the meanings and names of Wireshark's tcp.analysis.
 
-Held to tshark 4.0 by tests/capture/test_capture_tcp_tshark.py, packet by packet and flag by flag.
-Where the two are known to differ, and nowhere else on purpose:
+Held to tshark 4.0 by tests/capture/test_capture_tcp_tshark.py, packet by packet and flag by flag:
+they say the same, of ordinary segments and of nonsense. This is all that is known to differ:
 
-- Of a fast or spurious retransmission tshark also says ``retransmission``; here a segment is one of
-  the three.
 - TCP headers that are quoted in ICMP errors are in no connection here; tshark counts the packet to
   the connection that is quoted, and tells nothing of it.
-- ``ack_lost_segment`` where an ACK goes beyond everything seen and nothing is known to be missing:
-  the first of a direction tells of it here; in tshark now and then another one does too, or none.
-- A client that sends data at the number of its own SYN and then the SYN again, as senders of
-  hand-made packets do: tshark takes what follows as new once more.
-- TCP Fast Open (``tfo_syn``, ``tfo_ack``) and MPTCP are not looked at: tshark forgives duplicate
-  ACKs of MPTCP connections.
-- A number that happens to be 0 modulo 2**32 stands for "none seen" in tshark, and here.
+- A segment whose header is cut off, or whose data offset cannot be, is none here. tshark lets a SYN
+  of such open a connection, and a data offset under 5 words count as data, and tells nothing of it.
+- Of a segment whose options are cut off by the capture's snap length tshark tells nothing at all,
+  since it stops there; here it is told like any other.
+- A FIN or SYN after 10,000 segments of its direction that nobody acknowledged has no number of its
+  own in tshark, which has lost count then: what follows it is a ``lost_segment`` there.
+- MPTCP (RFC 8684) is not looked at: tshark forgives duplicate ACKs of its connections.
+- What is in frames that tshark unwraps and testbed.capture.columns does not is missing here.
+
+Among what is the same, though one may not expect it:
+
+- Every ``fast_retransmission`` and ``spurious_retransmission`` is a ``retransmission`` as well.
+- A SYN with another number than the one before begins a connection and is one of ``reused_ports``;
+  a SYN+ACK with another number is one too, but stays in the connection that it is in.
+- An ACK of what was not seen is an ``ack_lost_segment``; where nothing is known to be missing only
+  the first one is, until the other end has acknowledged something new. For as long, what goes again
+  at the number acknowledged last is a ``fast_retransmission``, however few duplicates there were.
+- A number that happens to be 0 modulo 2**32 stands for "none seen", as a time of 0 does for a SYN.
+- Where the clock goes back, nothing is fast or early.
 """
 
 from __future__ import annotations
@@ -32,11 +42,11 @@ class Flag(IntFlag):
     """
 
     RETRANSMISSION = 1 << 0
-    """Carries nothing new, and is no other kind of these."""
+    """Carries nothing new, and was not overtaken: what went again, for whatever reason."""
     FAST_RETRANSMISSION = 1 << 1
-    """What two or more duplicate ACKs asked for within the 20 ms before."""
+    """Which of these two or more duplicate ACKs asked for within the 20 ms before."""
     SPURIOUS_RETRANSMISSION = 1 << 2
-    """What had been acknowledged already."""
+    """Which of these had been acknowledged already."""
     OUT_OF_ORDER = 1 << 3
     """Below the next expected number, so soon (3 ms, or the first RTT) that it was overtaken."""
     LOST_SEGMENT = 1 << 4

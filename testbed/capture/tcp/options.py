@@ -31,7 +31,7 @@ class Sacks:
 class Options:
     """Options by segment. What a segment has not is -1.
 
-    ``maximum`` (MSS) and ``scale`` are of SYNs only.
+    ``maximum`` (MSS) is of SYNs only; ``scale`` means something in a SYN only (RFC 7323 2.2).
     """
 
     maximum: Ints
@@ -80,7 +80,7 @@ class _Reader:
         syn = self._segments.flags[index] & SYN != 0
         these = (kind == _MSS) & (size == 4) & syn
         self._maximum[index[these]] = gather.u2(place[these] + 2)
-        these = (kind == _SCALE) & (size == 3) & syn
+        these = (kind == _SCALE) & (size == 3)
         self._scale[index[these]] = gather.u1(place[these] + 2)
         these = (kind == _SACK_PERMITTED) & (size == 2)
         self._permitted[index[these]] = True

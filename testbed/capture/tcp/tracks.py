@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from testbed.capture.columns.arrays import Bools, Ints
-from testbed.capture.tcp.flags import FIN, SYN
+from testbed.capture.tcp.flags import ACK, FIN, SYN
 from testbed.capture.tcp.segments import Segments
 
 __all__ = ["MASK", "Tracks", "above", "follow"]
@@ -75,6 +75,9 @@ def follow(segments: Segments, scale: Ints) -> Tracks:
     # 0 stands for "none seen" in the definition: where it is a number, leave it to that.
     far |= (end + base & MASK) == 0
     before = np.where(first, -1, np.concatenate((order[:1], order[:-1])))[back]
+    # A SYN that comes again takes back what only a RST may have reached.
+    again = ~first & (segments.flags[order] & (SYN | ACK) == SYN)
+    far |= again & (expected != start + segments.length[order] + 1)
     odd = np.zeros(len(segments.starts) - 1, np.bool_)
     odd[segments.conversation[order[far]]] = True
     _mark_odd_scales(segments, scale, odd)
@@ -156,7 +159,10 @@ def _across(segments: Segments, places: Ints) -> Ints:
 
 
 def _mark_odd_scales(segments: Segments, scale: Ints, odd: Bools) -> None:
-    """Connections whose SYNs disagree about window scaling, or come among the data."""
+    """Connections whose SYNs disagree about window scaling, or come among the data.
+
+    And those that were opened from both sides, or have the option elsewhere than in a SYN.
+    """
     syn = np.flatnonzero(segments.flags & SYN)
     where = segments.conversation[syn] * 2 + segments.side[syn]
     offered = np.zeros((2, 2 * len(odd)), np.bool_)
@@ -165,6 +171,10 @@ def _mark_odd_scales(segments: Segments, scale: Ints, odd: Bools) -> None:
     offered[1, where[has]] = True
     both = offered[0] & offered[1]
     odd |= both[0::2] | both[1::2]
+    opening = np.zeros(2 * len(odd), np.bool_)
+    opening[where[segments.flags[syn] & ACK == 0]] = True
+    odd |= opening[0::2] & opening[1::2]
+    odd[segments.conversation[(scale >= 0) & (segments.flags & SYN == 0)]] = True
     carrying = np.flatnonzero((segments.length > 0) & (segments.flags & SYN == 0))
     earliest = np.full(len(odd), len(segments), np.int64)
     np.minimum.at(earliest, segments.conversation[carrying], carrying)
