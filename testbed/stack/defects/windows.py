@@ -1,4 +1,4 @@
-"""Faults of windows: closed ones, tiny ones, and tiny segments."""
+"""Faults of windows that are full, and of closed ones."""
 
 from __future__ import annotations
 
@@ -21,20 +21,14 @@ __all__ = [
     "DEAF_WHILE_CLOSED",
     "GIVES_UP_CLOSED_WINDOWS",
     "LOSES_PROBED_BYTE",
-    "NAGLE_ALWAYS",
-    "NEVER_OVERRIDES",
     "NEVER_PROBES",
     "NEVER_TELLS",
-    "NO_NAGLE",
     "ONE_BYTE_OVER",
     "PROBES_STEADILY",
     "PROBES_WITH_GARBAGE",
     "PROBES_WITH_SEGMENTS",
     "SILENT_ON_PROBES",
-    "SILLY_RECEIVER",
-    "SILLY_SENDER",
     "SKIPS_PROBED_BYTE",
-    "TALKATIVE_RECEIVER",
 ]
 
 # Full windows
@@ -253,106 +247,4 @@ NEVER_TELLS = Defect(
     "A stack opens its window and leaves it to the peer to find out: transfers go in steps of a "
     "probe's interval, in the end a minute.",
     {Window: _NeverTells},
-)
-
-# Silly windows
-
-
-class _NeverWaits(Output):
-    __slots__ = ()
-
-    def nagle(self, c: Tcb) -> bool:
-        del c
-        return False
-
-
-class _AlwaysWaits(Output):
-    __slots__ = ()
-
-    def nagle(self, c: Tcb) -> bool:
-        del c
-        return True
-
-
-class _TakesAnyWindow(Output):
-    __slots__ = ()
-
-    def small_may_go(self, c: Tcb, size: int, waiting: int) -> bool:
-        del size, waiting
-        return c.snd_nxt == c.snd_una or not self.nagle(c)
-
-
-class _NoOverride(Output):
-    __slots__ = ()
-
-    def override(self, c: Tcb, now: Instant) -> None:
-        pass
-
-
-class _OffersEveryByte(Window):
-    __slots__ = ()
-
-    def grows(self, c: Tcb, offered: int, free: int) -> bool:
-        del c
-        return free > offered
-
-    def worth_telling(self, c: Tcb) -> bool:
-        return self.free(c) > c.rcv_adv - c.rcv_nxt
-
-
-class _TellsEveryRead(Window):
-    __slots__ = ()
-
-    def grows(self, c: Tcb, offered: int, free: int) -> bool:
-        return free > offered and free >= min(c.mss, c.receiving.limit >> 1)
-
-    def worth_telling(self, c: Tcb) -> bool:
-        return self.grows(c, c.rcv_adv - c.rcv_nxt, self.free(c))
-
-
-NO_NAGLE = Defect(
-    "tinygrams",
-    "TC-24",
-    "A stack sends every keystroke in a segment of its own: forty bytes of headers for one, and a "
-    "slow line is full of them.",
-    {Output: _NeverWaits},
-)
-
-NAGLE_ALWAYS = Defect(
-    "ignores TCP_NODELAY",
-    "TC-24",
-    "A stack takes the option and does nothing: interactive protocols wait a round trip, or the "
-    "peer's delayed ACK, for each step.",
-    {Output: _AlwaysWaits},
-)
-
-SILLY_SENDER = Defect(
-    "uses a tiny window at once",
-    "TC-24",
-    "The silly window syndrome of RFC 813: a stack sends whatever the window takes, and a window "
-    "that was cut up once stays so for the rest of the transfer.",
-    {Output: _TakesAnyWindow},
-)
-
-NEVER_OVERRIDES = Defect(
-    "waits in a tiny window for ever",
-    "TC-24",
-    "A stack avoids silly windows and has no override timeout: a peer with a small buffer never "
-    "offers enough, and the transfer hangs.",
-    {Output: _NoOverride},
-)
-
-SILLY_RECEIVER = Defect(
-    "offers every byte that is read",
-    "TC-24",
-    "A stack tells of each byte that its application reads: the peer sends as many segments.",
-    {Window: _OffersEveryByte},
-)
-
-TALKATIVE_RECEIVER = Defect(
-    "tells of every read",
-    "TC-24",
-    "A stack offers no tiny window, but sends an ACK for each read: as many ACKs as a slow "
-    "application makes calls.",
-    {Window: _TellsEveryRead},
 )
