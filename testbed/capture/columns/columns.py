@@ -50,16 +50,15 @@ class Columns:
     def __len__(self) -> int:
         return len(self.time)
 
-    def rows(self, begin: int, end: int) -> Columns:
-        """Only the packets of some rows in a row; ``data`` is the same."""
-        part = slice(begin, end)
+    def where(self, which: slice | Ints) -> Columns:
+        """Only the packets of some rows; ``data`` is the same."""
         return replace(
             self,
-            time=self.time[part],
-            captured=self.captured[part],
-            length=self.length[part],
-            offset=self.offset[part],
-            source=self.source[part],
+            time=self.time[which],
+            captured=self.captured[which],
+            length=self.length[which],
+            offset=self.offset[which],
+            source=self.source[which],
         )
 
     def packet(self, row: int) -> bytes:

@@ -7,87 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from testbed.capture.columns.arrays import Bools, Ints
+from testbed.capture.columns.arrays import Ints
+from testbed.capture.columns.grouping import Flows, group
 from testbed.capture.columns.headers import Headers
 
 __all__ = ["Datagram", "Flows", "datagrams", "group", "group_flows"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Flows:
-    """Rows by flow. ``order`` has the rows of flow 0, then those of flow 1, each in file order.
-
-    ``starts`` is where each flow begins in ``order``, with the end of the last one behind. Flows
-    are in the order of their first packets.
-    """
-
-    order: Ints
-    starts: Ints
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    def rows(self, flow: int) -> Ints:
-        """The rows of one flow, in file order."""
-        return self.order[self.starts[flow] : self.starts[flow + 1]]
-
-    def of_row(self) -> Ints:
-        """The flow of each element of ``order``."""
-        return np.repeat(np.arange(len(self)), np.diff(self.starts))
-
-
-def group(keys: tuple[Ints, ...], rows: Ints) -> Flows:
-    """Put together the rows whose keys are all the same; ``keys`` has arrays as long as ``rows``.
-
-    The keys are mixed into one number to sort by, and compared in full afterwards: keys that
-    collide, which somebody may have made on purpose, cost a slower sort and nothing else.
-    """
-    if not len(rows):
-        return Flows(rows, np.zeros(1, np.int64))
-    mixed = np.zeros(len(rows), np.uint64)
-    for key in keys:
-        mixed = (mixed ^ key.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
-    # The row in the low bits: sorting numbers is several times as fast as finding their order.
-    low = np.uint64((1 << max(1, (len(rows) - 1).bit_length())) - 1)
-    packed = np.sort(mixed & ~low | np.arange(len(rows), dtype=np.uint64))
-    order = (packed & low).astype(np.int64)
-    packed &= ~low
-    borders = packed[1:] != packed[:-1]
-    exact = _borders(keys, order)
-    if not np.array_equal(borders, exact):
-        order = np.lexsort((np.arange(len(rows)), *keys))
-        exact = _borders(keys, order)
-    starts = np.flatnonzero(np.concatenate(([True], exact)))
-    return _by_first(rows, order, starts)
-
-
-def _borders(keys: tuple[Ints, ...], order: Ints) -> Bools:
-    """Whether each element but the first differs from the one before it."""
-    differs = np.zeros(len(order) - 1, np.bool_)
-    for key in keys:
-        sorted_key = key[order]
-        differs |= sorted_key[1:] != sorted_key[:-1]
-    return differs
-
-
-def _by_first(rows: Ints, order: Ints, starts: Ints) -> Flows:
-    """Put the groups into the order of their first rows."""
-    sizes = np.diff(np.append(starts, len(order)))
-    rank = np.argsort(order[starts], kind="stable")
-    sizes = sizes[rank]
-    ends = np.cumsum(sizes)
-    moved = np.repeat(starts[rank] - (ends - sizes), sizes) + np.arange(len(order))
-    return Flows(rows[order[moved]], np.concatenate((np.zeros(1, np.int64), ends)))
-
-
 def group_flows(headers: Headers) -> Flows:
-    """Rows of IP packets by both endpoints, whichever way they go, and protocol."""
-    rows = np.flatnonzero((headers.version > 0) & (headers.fragment_at == 0))
-    one = headers.src[rows] << 16 | headers.sport[rows]
-    other = headers.dst[rows] << 16 | headers.dport[rows]
-    keys = (np.minimum(one, other), np.maximum(one, other), headers.protocol[rows])
-    return group(keys, rows)
+    """Rows of IP packets by both endpoints, whichever way they go, and protocol.
+
+    What was grouped once is kept with the headers: the TCP analyser begins with it.
+    """
+    return headers.flows
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,65 +9,102 @@ other or inside GRE; TCP, UDP. A packet that is something else, or is cut short 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from testbed.capture.columns.addresses import Addresses
-from testbed.capture.columns.arrays import Bools, Gather, Ints
+from testbed.capture.columns.arrays import Bools, Gather, Ints, Numbers
 from testbed.capture.columns.columns import Columns
-from testbed.capture.columns.linklayer import IPV4, IPV6, locate
+from testbed.capture.columns.grouping import Flows, group
+from testbed.capture.columns.parallel import in_parts
+from testbed.capture.columns.peeling import Peeler
+from testbed.capture.columns.usual import read_usual
 
 __all__ = ["Headers", "read_headers"]
 
-_TUNNELS = 4
-"""How many IP headers inside each other are followed."""
-
-_IPIP, _IPV6_INSIDE, _GRE, _FRAGMENT = 4, 41, 47, 44
-_EXTENSIONS = (0, 43, 60, 135, 139, 140)  # Hop-by-Hop and others of 8 * (n + 1) bytes
-_AUTHENTICATION = 51
-_TCP = 6
-_WITH_PORTS = (6, 17, 33, 132, 136)
 _BLOCK = 1 << 13
 """Small enough that what a block needs stays in the processor's cache, and in the heap."""
+_PART = 1 << 17
+"""Packets that are worth a thread."""
+
+_KINDS = {
+    np.int16: ("vlan", "protocol"),
+    np.int32: ("network_at", "payload_at", "payload_length", "room"),
+    np.int64: ("src", "dst"),
+    np.uint8: ("version", "ttl"),
+    np.uint16: ("fragment_at", "sport", "dport"),
+    np.uint32: ("ident", "sequence", "ack", "control", "option"),
+    np.bool_: ("fragment", "more"),
+}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Headers:
-    """One element for every packet. Offsets count from the start of the capture's bytes.
+    """One element for every packet, each field in as few bits as it needs.
 
-    ``version`` is 4 or 6, of the innermost IP header; ``network`` where that begins. ``payload`` is
-    where what it carries begins, ``payload_length`` how long that was on the wire (padding and cut
-    off bytes told apart), ``room`` how much of it the capture has. ``src`` and ``dst`` are numbers
-    that ``addresses`` knows. ``fragment`` is true of every part of a datagram; ``fragment_at`` is
-    its place in bytes, ``more`` whether others follow. ``sport`` and ``dport`` are of TCP, UDP,
-    UDP-Lite, DCCP and SCTP. ``sequence``, ``ack``, ``control`` (header length, flags and window, as
-    they stand in the header) and ``option`` (the first four bytes of options) are of TCP.
+    ``version`` is 4 or 6, of the innermost IP header; ``network_at`` where that begins within the
+    packet. ``payload_at`` is where what it carries begins, ``payload_length`` how long that was on
+    the wire (padding and cut off bytes told apart; at most 2**31 - 1), ``room`` how much of it the
+    capture has. ``src`` and ``dst`` are numbers that ``addresses`` knows. ``fragment`` is true of
+    every part of a datagram; ``fragment_at`` is its place in bytes, ``more`` whether others follow.
+    ``sport`` and ``dport`` are of TCP, UDP, UDP-Lite, DCCP and SCTP. ``sequence``, ``ack``,
+    ``control`` (header length, flags and window, as they stand in the header) and ``option`` (the
+    first four bytes of options) are of TCP; differences of unsigned numbers are modulo 2**32.
     """
 
+    columns: Columns
     gather: Gather
     addresses: Addresses
-    vlan: Ints
-    version: Ints
-    network: Ints
-    payload: Ints
-    payload_length: Ints
-    room: Ints
-    protocol: Ints
+    vlan: Numbers
+    version: Numbers
+    network_at: Numbers
+    payload_at: Numbers
+    payload_length: Numbers
+    room: Numbers
+    protocol: Numbers
     src: Ints
     dst: Ints
-    ident: Ints
+    ident: Numbers
     fragment: Bools
-    fragment_at: Ints
+    fragment_at: Numbers
     more: Bools
-    ttl: Ints
-    sport: Ints
-    dport: Ints
-    sequence: Ints
-    ack: Ints
-    control: Ints
-    option: Ints
+    ttl: Numbers
+    sport: Numbers
+    dport: Numbers
+    sequence: Numbers
+    ack: Numbers
+    control: Numbers
+    option: Numbers
+
+    def __len__(self) -> int:
+        return len(self.version)
+
+    @property
+    def network(self) -> Ints:
+        """Where the innermost IP header begins in the capture's bytes."""
+        return self.columns.offset + self.network_at
+
+    @property
+    def payload(self) -> Ints:
+        """Where what that carries begins in the capture's bytes."""
+        return self.columns.offset + self.payload_at
+
+    @cached_property
+    def flows(self) -> Flows:
+        """Rows of IP packets by both endpoints, whichever way they go, and protocol."""
+        rows = np.flatnonzero((self.version > 0) & (self.fragment_at == 0))
+        source, target = self.src << 16, self.dst << 16
+        source |= self.sport
+        target |= self.dport
+        one, other = np.minimum(source, target), np.maximum(source, target, out=target)
+        # Endpoints have 49 bits, as an IPv6 address has a number of 33.
+        one |= np.left_shift(self.protocol, 49, dtype=np.int64)
+        if len(rows) < len(self):
+            one, other = one[rows], other[rows]
+        return group((one, other), rows)
 
 
 def read_headers(columns: Columns) -> Headers:
@@ -75,177 +112,24 @@ def read_headers(columns: Columns) -> Headers:
 
     Block by block, so that what was fetched for one field is still at hand for the next.
     """
-    gather = Gather(columns.data)
-    addresses = Addresses()
+    gather, addresses = Gather(columns.data), Addresses()
     count = len(columns)
-    filled = _Reader(columns.rows(0, _BLOCK), gather, addresses).read()
-    joined: dict[str, npt.NDArray[Any]] = {
-        name: np.empty(count, part.dtype) for name, part in filled.items()
+    found: dict[str, npt.NDArray[Any]] = {
+        name: np.empty(count, kind) for kind, names in _KINDS.items() for name in names
     }
-    for begin in range(0, max(1, count), _BLOCK):
-        if begin:
-            filled = _Reader(columns.rows(begin, begin + _BLOCK), gather, addresses).read()
-        for name, part in filled.items():
-            joined[name][begin : begin + _BLOCK] = part
-    return Headers(gather=gather, addresses=addresses, **joined)
+    others: list[Ints] = []
 
+    def usual(begin: int, stop: int) -> None:
+        for first in range(begin, stop, _BLOCK):
+            span = slice(first, min(stop, first + _BLOCK))
+            into = {name: array[span] for name, array in found.items()}
+            others.append(first + read_usual(columns.where(span), gather, into))
 
-class _Reader:
-    """Fills the arrays, from the outermost header inwards."""
-
-    def __init__(self, columns: Columns, gather: Gather, addresses: Addresses) -> None:
-        count = len(columns)
-        self._gather = gather
-        self._columns = columns
-        self._end = columns.offset + columns.captured
-        self._wire_end = columns.offset + columns.length
-        self._addresses = addresses
-        self._version, self._network, self._payload = np.zeros((3, count), np.int64)
-        self._reach, self._src, self._dst, self._ident = np.zeros((4, count), np.int64)
-        self._at, self._ttl = np.zeros((2, count), np.int64)
-        self._protocol = np.full(count, -1, np.int64)
-        self._fragment, self._more = np.zeros((2, count), np.bool_)
-
-    def read(self) -> dict[str, Ints | Bools]:
-        """The headers of every packet: link, network, what tunnels carry, transport."""
-        located = locate(self._columns, self._gather)
-        rows, kinds, at = located.rows, located.kinds, located.at
-        ends = self._wire_end[rows]
-        for _ in range(_TUNNELS):
-            four = kinds == IPV4
-            if four.any():
-                self._ipv4(rows[four], at[four], ends[four])
-            six = kinds == IPV6
-            if six.any():
-                self._ipv6(rows[six], at[six], ends[six])
-            rows, kinds, at, ends = self._inside(rows)
-            if not len(rows):
-                break
-        return {
-            "vlan": located.vlan,
-            "version": self._version,
-            "network": self._network,
-            "payload": self._payload,
-            "payload_length": np.maximum(0, self._reach - self._payload),
-            "room": self._room(),
-            "protocol": self._protocol,
-            "src": self._src,
-            "dst": self._dst,
-            "ident": self._ident,
-            "fragment": self._fragment,
-            "fragment_at": self._at,
-            "more": self._more,
-            "ttl": self._ttl,
-            **self._transport(),
-        }
-
-    def _room(self) -> Ints:
-        inside = np.minimum(self._end, self._reach) - self._payload
-        return np.where(self._version > 0, inside, 0)
-
-    def _transport(self) -> dict[str, Ints]:
-        gather, room = self._gather, self._room()
-        names = ("sport", "dport", "sequence", "ack", "control", "option")
-        found = dict(zip(names, np.zeros((6, len(room)), np.int64), strict=True))
-        first = (room >= 4) & (self._at == 0)
-        tcp = first & (self._protocol == _TCP) & (room >= 20)
-        rows = np.flatnonzero(first & ~tcp & np.isin(self._protocol, np.array(_WITH_PORTS)))
-        both = gather.u4(self._payload[rows])
-        found["sport"][rows], found["dport"][rows] = both >> 16, both & 0xFFFF
-        rows = np.flatnonzero(tcp)
-        both, sequence, ack, control = gather.words(self._payload[rows], 4)
-        found["sport"][rows], found["dport"][rows] = both >> 16, both & 0xFFFF
-        found["sequence"][rows], found["ack"][rows] = sequence, ack
-        found["control"][rows] = control
-        rows = np.flatnonzero(tcp & (room >= 24))
-        found["option"][rows] = gather.u4(self._payload[rows] + 20)
-        return found
-
-    def _ipv4(self, rows: Ints, at: Ints, ends: Ints) -> None:
-        gather = self._gather
-        room = self._end[rows] - at >= 20
-        if not room.all():
-            rows, at, ends = rows[room], at[room], ends[room]
-        first, second, third, src, dst = gather.words(at, 5)
-        size = (first >> 24 & 15) * 4
-        total = first & 0xFFFF
-        # A total length of 0 is a segment on its way to a NIC that cuts it (TSO).
-        reach = np.where(total == 0, ends, np.minimum(ends, at + total))
-        good = (first >> 28 == 4) & (size >= 20) & (reach - at >= size)
-        if not good.all():
-            rows, at, size, reach = rows[good], at[good], size[good], reach[good]
-            second, third, src, dst = second[good], third[good], src[good], dst[good]
-        self._version[rows] = 4
-        self._network[rows] = at
-        self._payload[rows] = at + size
-        self._reach[rows] = reach
-        self._protocol[rows] = third >> 16 & 0xFF
-        self._ttl[rows] = third >> 24
-        self._src[rows] = src
-        self._dst[rows] = dst
-        self._ident[rows] = second >> 16
-        self._at[rows] = (second & 0x1FFF) * 8
-        self._more[rows] = second & 0x2000 != 0
-        self._fragment[rows] = second & 0x3FFF != 0
-
-    def _ipv6(self, rows: Ints, at: Ints, ends: Ints) -> None:
-        gather = self._gather
-        good = self._end[rows] - at >= 40
-        good[good] = gather.u1(at[good]) >> 4 == 6
-        rows, at, ends = rows[good], at[good], ends[good]
-        second = gather.u4(at + 4)
-        size = second >> 16
-        self._version[rows] = 6
-        self._network[rows] = at
-        self._reach[rows] = np.where(size == 0, ends, np.minimum(ends, at + 40 + size))
-        self._ttl[rows] = second & 0xFF
-        self._src[rows] = self._addresses.number(gather, at + 8)
-        self._dst[rows] = self._addresses.number(gather, at + 24)
-        self._fragment[rows] = self._more[rows] = False
-        self._at[rows] = self._ident[rows] = 0
-        self._extensions(rows, at + 40, second >> 8 & 0xFF)
-
-    def _extensions(self, rows: Ints, at: Ints, following: Ints) -> None:
-        """Step over the extension headers of IPv6 packets (RFC 8200 4)."""
-        gather = self._gather
-        for _ in range(16):
-            self._payload[rows] = at
-            self._protocol[rows] = following
-            plain = np.isin(following, np.array(_EXTENSIONS))
-            cut = following == _FRAGMENT
-            sealed = following == _AUTHENTICATION
-            on = (plain | cut | sealed) & (self._end[rows] - at >= 8)
-            if not on.any():
-                return
-            rows, at, cut, sealed = rows[on], at[on], cut[on], sealed[on]
-            word = gather.u4(at)
-            parts, place = rows[cut], word[cut] & 0xFFF9
-            self._at[parts] = place & 0xFFF8
-            self._more[parts] = place & 1 != 0
-            self._ident[parts] = gather.u4(at[cut] + 4)
-            self._fragment[parts] = place != 0
-            units = word >> 16 & 0xFF
-            length = np.where(cut, 8, np.where(sealed, (units + 2) * 4, (units + 1) * 8))
-            following, at = word >> 24, at + length
-            later = self._at[rows] > 0
-            self._payload[rows[later]] = at[later]
-            self._protocol[rows[later]] = following[later]
-            rows, at, following = rows[~later], at[~later], following[~later]
-
-    def _inside(self, rows: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-        """What the tunnels among ``rows`` carry: rows, kinds, offsets, ends."""
-        protocol = self._protocol[rows]
-        tunnel = (protocol == _IPIP) | (protocol == _IPV6_INSIDE) | (protocol == _GRE)
-        tunnel &= ~self._fragment[rows]
-        rows = rows[tunnel]
-        protocol, at = protocol[tunnel], self._payload[rows]
-        kinds = np.where(protocol == _IPIP, IPV4, np.where(protocol == _IPV6_INSIDE, IPV6, 0))
-        routed = (protocol == _GRE) & (self._end[rows] - at >= 4)
-        word = self._gather.u4(at[routed])
-        kinds[routed] = np.where(word >> 16 & 7 == 0, word & 0xFFFF, 0)
-        flags = word >> 28
-        # RFC 2784 and 2890: checksum, key and sequence number take 4 bytes each where present.
-        at[routed] += 4 + 4 * ((flags >> 3 & 1) + (flags >> 1 & 1) + (flags & 1))
-        known = (kinds == IPV4) | (kinds == IPV6)
-        rows = rows[known]
-        return rows, kinds[known], at[known], self._reach[rows]
+    in_parts(usual, count, _PART)
+    rest = np.sort(np.concatenate(others)) if others else np.empty(0, np.int64)
+    # In order: IPv6 addresses are numbered as they come.
+    for first in range(0, len(rest), _BLOCK):
+        rows = rest[first : first + _BLOCK]
+        for name, part in Peeler(columns.where(rows), gather, addresses).read().items():
+            found[name][rows] = part
+    return Headers(columns, gather, addresses, **found)

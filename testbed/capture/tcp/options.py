@@ -58,11 +58,15 @@ class _Reader:
 
     def read(self) -> None:
         """Read all options. Every round steps over one option of each segment that has more."""
-        at = self._segments.options
-        left = self._segments.options_length
-        usual = (self._segments.option == _NOP_NOP_TIMESTAMPS) & (left == 12)
-        index = np.flatnonzero((left > 0) & ~usual)
-        place, end = at[index], at[index] + left[index]
+        headers, rows = self._segments.headers, self._segments.header
+        size = (headers.control >> 26 & 0x3C).astype(np.int32)
+        left = np.minimum(size, headers.room) - 20
+        others = (headers.option != _NOP_NOP_TIMESTAMPS) | (left != 12)
+        others &= left > 0
+        index = np.flatnonzero(others[rows])
+        rows = rows[index]
+        place = headers.columns.offset[rows] + headers.payload_at[rows] + 20
+        end = place + left[rows]
         while len(index):
             kind = self._gather.u1(place)
             long = (kind > 1) & (place + 1 < end)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 import numpy as np
 
 from testbed.capture.columns import Columns, Headers, datagrams, group, read_headers
-from testbed.capture.columns.arrays import Bools, Ints
+from testbed.capture.columns.arrays import Bools, Ints, Numbers
 from testbed.capture.tcp.flags import ACK, SYN
 
 __all__ = ["Segments", "read_segments"]
@@ -20,30 +20,25 @@ _TCP = 6
 class Segments:
     """One element for every segment, connection by connection, each in file order.
 
-    ``row`` is the packet's row in the capture, ``conversation`` which pair of endpoints it is of,
-    ``side`` which of the two sent it. ``sequence`` and ``ack`` are as on the wire, ``window`` is
-    not scaled; ``length`` counts the payload that was sent, whatever of it was captured.
-    ``options`` is where the options are in the capture's bytes, ``options_length`` how much of
-    them is there, ``option`` what their first four bytes are. ``starts`` is where each
-    conversation begins, with the end behind.
+    ``row`` is the packet's row in the capture, ``header`` the one that has its TCP header: another
+    one for what came in fragments. ``conversation`` is which pair of endpoints it is of, ``side``
+    which of the two sent it. ``sequence`` and ``ack`` are as on the wire, and their differences
+    modulo 2**32; ``window`` is not scaled; ``length`` counts the payload that was sent, whatever of
+    it was captured. ``starts`` is where each conversation begins, with the end behind.
     """
 
     columns: Columns
     headers: Headers
     row: Ints
+    header: Ints
     time: Ints
-    sequence: Ints
-    ack: Ints
-    flags: Ints
-    window: Ints
-    length: Ints
-    options: Ints
-    options_length: Ints
-    option: Ints
-    src: Ints
-    dst: Ints
-    side: Ints
-    conversation: Ints
+    sequence: Numbers
+    ack: Numbers
+    flags: Numbers
+    window: Numbers
+    length: Numbers
+    side: Numbers
+    conversation: Numbers
     starts: Ints
     reused: Bools
 
@@ -67,22 +62,26 @@ class Segments:
 
     def endpoint(self, index: int) -> tuple[IPv4Address | IPv6Address, int]:
         """The address and port that sent a segment."""
-        number = int(self.src[index])
-        return self.headers.addresses.address(number >> 16), number & 0xFFFF
+        headers, row = self.headers, int(self.header[index])
+        return headers.addresses.address(int(headers.src[row])), int(headers.sport[row])
 
     def opposite(self, index: int) -> tuple[IPv4Address | IPv6Address, int]:
         """The address and port that a segment was sent to."""
-        number = int(self.dst[index])
-        return self.headers.addresses.address(number >> 16), number & 0xFFFF
+        headers, row = self.headers, int(self.header[index])
+        return headers.addresses.address(int(headers.dst[row])), int(headers.dport[row])
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Segments by the row that they count as seen with, the row that has the header, and length."""
+    """Segments by the row that they count as seen with, the row that has the header, and length.
+
+    ``starts`` is where those between two endpoints begin, with the end behind.
+    """
 
     row: Ints
-    source: Ints
-    length: Ints
+    header: Ints
+    length: Numbers
+    starts: Ints
 
 
 def read_segments(
@@ -93,110 +92,138 @@ def read_segments(
     ``apart``: what each interface saw of a connection is one of its own.
     """
     headers = read_headers(columns) if headers is None else headers
-    found = _find(headers)
-    row, source, length = found.row, found.source, found.length
-    size = (headers.control[source] >> 28) * 4
-    good = (size >= 20) & (size <= length)
-    if not good.all():
-        row, source, length, size = row[good], source[good], length[good], size[good]
-    src = headers.src[source] << 16 | headers.sport[source]
-    dst = headers.dst[source] << 16 | headers.dport[source]
-    ends = np.minimum(src, dst), np.maximum(src, dst)
-    pairs = group((*ends, columns.source[row]) if apart else ends, np.arange(len(row)))
-    order = pairs.order
-    source, row, size, src, dst = (each[order] for each in (source, row, size, src, dst))
-    control = headers.control[source]
-    numbers = headers.sequence[source], headers.ack[source]
-    starts, reused = _connections(pairs.starts, (src, dst), numbers, control >> 16 & 0xFF)
+    found = _find(columns, headers, apart=apart and len(columns.sources) > 1)
+    row, header = found.row, found.header
+    control = headers.control[header]
+    flags = (control >> 16).astype(np.uint8)
+    sequence, ack = headers.sequence[header], headers.ack[header]
+    side = _sides(headers)[header]
+    starts, reused = _connections(found.starts, headers, header, flags, side)
     return Segments(
         columns=columns,
         headers=headers,
         row=row,
+        header=header,
         time=columns.time[row],
-        sequence=numbers[0],
-        ack=numbers[1],
-        flags=control >> 16 & 0xFF,
-        window=control & 0xFFFF,
-        length=length[order] - size,
-        options=headers.payload[source] + 20,
-        options_length=np.minimum(size, headers.room[source]) - 20,
-        option=headers.option[source],
-        src=src,
-        dst=dst,
-        side=(src > dst).astype(np.int64),
-        conversation=np.repeat(np.arange(len(starts) - 1), np.diff(starts)),
+        sequence=sequence,
+        ack=ack,
+        flags=flags,
+        window=(control & 0xFFFF).astype(np.int32),
+        length=found.length,
+        side=side,
+        conversation=_numbered(starts),
         starts=starts,
         reused=reused,
     )
 
 
-def _find(headers: Headers) -> _Found:
-    """Whole segments, and those of datagrams whose fragments are all there.
+def _sides(headers: Headers) -> Numbers:
+    """1 for packets whose source comes after their destination."""
+    later = headers.sport > headers.dport
+    later &= headers.src == headers.dst
+    later |= headers.src > headers.dst
+    return later.view(np.int8)
 
-    Such a segment counts as seen with the fragment that made it whole.
-    """
+
+def _numbered(starts: Ints) -> Numbers:
+    return np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
+
+
+def _find(columns: Columns, headers: Headers, *, apart: bool) -> _Found:
+    """Whole segments, and those of datagrams whose fragments are all there."""
     tcp = headers.protocol == _TCP
-    rows = np.flatnonzero(tcp & ~headers.fragment & (headers.room >= 20))
-    length = headers.payload_length[rows]
-    if not (tcp & headers.fragment).any():
-        return _Found(rows, rows, length)
+    size = (headers.control >> 28).astype(np.int32) << 2
+    in_parts = bool((tcp & headers.fragment).any())
+    good = tcp & (headers.room >= 20) & (size >= 20)
+    if not in_parts and not apart:
+        good &= size <= headers.payload_length
+        flows = headers.flows.only(good)
+        length = headers.payload_length - size
+        return _Found(flows.order, flows.order, length[flows.order], flows.starts)
+    row, header, length = _whole(headers, tcp, good) if in_parts else _plain(headers, good)
+    size = size[header]
+    fits = size <= length
+    row, header, length = row[fits], header[fits], (length - size)[fits]
+    src = headers.src[header] << 16 | headers.sport[header]
+    dst = headers.dst[header] << 16 | headers.dport[header]
+    ends = np.minimum(src, dst), np.maximum(src, dst)
+    keys = (*ends, columns.source[row]) if apart else ends
+    pairs = group(keys, np.arange(len(row)))
+    order = pairs.order
+    return _Found(row[order], header[order], length[order], pairs.starts)
+
+
+def _plain(headers: Headers, good: Bools) -> tuple[Ints, Ints, Numbers]:
+    rows = np.flatnonzero(good & ~headers.fragment)
+    return rows, rows, headers.payload_length[rows]
+
+
+def _whole(headers: Headers, tcp: Bools, good: Bools) -> tuple[Ints, Ints, Numbers]:
+    """Segments in fragments too; such one counts as seen with the fragment that made it whole."""
+    rows, _, lengths = _plain(headers, good)
     whole = [
         (max(each.rows), each.rows[0], each.length)
         for each in datagrams(headers)
-        if each.complete and tcp[each.rows[0]] and headers.room[each.rows[0]] >= 20
+        if each.complete and tcp[each.rows[0]] and good[each.rows[0]]
     ]
     last, first, total = np.array(whole, np.int64).reshape(-1, 3).T
     every = np.concatenate((rows, last))
     order = np.argsort(every, kind="stable")
-    return _Found(
+    return (
         every[order],
         np.concatenate((rows, first))[order],
-        np.concatenate((length, total))[order],
+        np.concatenate((lengths, total.astype(np.int32)))[order],
     )
 
 
 def _connections(
-    pairs: Ints, ends: tuple[Ints, Ints], numbers: tuple[Ints, Ints], flags: Ints
+    pairs: Ints,
+    headers: Headers,
+    header: Ints,
+    flags: Numbers,
+    side: Numbers,
 ) -> tuple[Ints, Bools]:
     """Where each connection begins, and which SYNs reuse ports.
 
     ``pairs`` is where the segments between two endpoints begin, with the end behind.
     """
-    (src, dst), (sequence, ack) = ends, numbers
     reused = np.zeros(len(flags), np.bool_)
-    if not len(flags):
+    opening = np.flatnonzero(flags & SYN)
+    if not len(opening):
         return pairs, reused
-    opening = flags & SYN != 0
-    counts = np.add.reduceat(opening, pairs[:-1])
+    between = np.searchsorted(pairs, opening, side="right") - 1
+    counts = np.bincount(between, minlength=len(pairs) - 1)
+    first = pairs[:-1]
+    usual = (flags[first] & SYN != 0) & (counts <= _expected(pairs, flags, side))
     begins: list[int] = []
-    for pair in np.flatnonzero(counts > 0).tolist():
-        first, end = int(pairs[pair]), int(pairs[pair + 1])
-        if opening[first] and counts[pair] <= _usual(src, flags, first, end):
-            continue
-        span = slice(first, end)
-        between = _Ends(src[span], dst[span], sequence[span], ack[span], flags[span])
-        fresh, again = between.split(np.flatnonzero(opening[span]))
-        begins += [first + index for index in fresh]
-        reused[[first + index for index in again]] = True
+    for pair in np.flatnonzero((counts > 0) & ~usual).tolist():
+        start = int(pairs[pair])
+        ends = _Ends(headers, header[start : int(pairs[pair + 1])])
+        fresh, again = ends.split(opening[between == pair] - start)
+        begins += [start + index for index in fresh]
+        reused[[start + index for index in again]] = True
     return np.sort(np.concatenate((pairs, np.array(begins, np.int64)))), reused
 
 
-def _usual(src: Ints, flags: Ints, first: int, end: int) -> int:
+def _expected(pairs: Ints, flags: Numbers, side: Numbers) -> Numbers:
     """How many SYNs say nothing new: one at the start, and one more where it answers that."""
-    if end - first < 2 or flags[first] & ACK or src[first] == src[first + 1]:
-        return 1
-    return 2 if flags[first + 1] & (SYN | ACK) == SYN | ACK else 1
+    first = pairs[:-1]
+    second = np.minimum(first + 1, len(flags) - 1)
+    answered = (flags[first] & ACK == 0) & (flags[second] & (SYN | ACK) == SYN | ACK)
+    answered &= (np.diff(pairs) > 1) & (side[first] != side[second])
+    most: Numbers = 1 + answered
+    return most
 
 
 class _Ends:
     """The segments between two endpoints, and where the numbers of each one begin."""
 
-    def __init__(self, src: Ints, dst: Ints, sequence: Ints, ack: Ints, flags: Ints) -> None:
-        self._src = src
-        self._dst = dst
-        self._sequence = sequence
-        self._ack = ack
-        self._flags = flags
+    def __init__(self, headers: Headers, rows: Ints) -> None:
+        self._src = headers.src[rows] << 16 | headers.sport[rows]
+        self._dst = headers.dst[rows] << 16 | headers.dport[rows]
+        self._sequence = headers.sequence[rows]
+        self._ack = headers.ack[rows]
+        self._flags = headers.control[rows] >> 16 & 0xFF
         self._initial: dict[int, int] = {}
 
     def split(self, opening: Ints) -> tuple[list[int], list[int]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from testbed.capture.columns.arrays import Bools, Ints
+from testbed.capture.columns.arrays import Bools, Ints, Numbers
 from testbed.capture.tcp.flags import ACK, FIN, SYN
 from testbed.capture.tcp.segments import Segments
 
@@ -45,7 +45,7 @@ class Tracks:
     expected: Ints
     reached: Ints
     raised: Ints
-    base: Ints
+    base: Numbers
     odd: Bools
     order: Ints
 
@@ -54,7 +54,7 @@ class Tracks:
         return numbers + self.base & MASK
 
 
-def above(one: Ints, other: Ints) -> Bools:
+def above(one: Numbers, other: Numbers) -> Bools:
     """Whether sequence numbers are later than others, modulo 2**32."""
     ahead = one - other & MASK
     return (ahead > 0) & (ahead < 1 << 31)
@@ -118,10 +118,10 @@ def _by_direction(segments: Segments, places: Ints) -> tuple[Ints, Ints, Bools]:
     return order, back, first
 
 
-def _unwrap(sequence: Ints, first: Bools) -> tuple[Ints, Ints]:
+def _unwrap(sequence: Numbers, first: Bools) -> tuple[Ints, Ints]:
     """Sequence numbers running on from 0 at the first of each direction, and how they moved."""
     jump = np.zeros(len(sequence), np.int64)
-    jump[1:] = (sequence[1:] - sequence[:-1] + (1 << 31) & MASK) - (1 << 31)
+    jump[1:] = np.diff(sequence).view(np.int32)
     jump[first] = 0
     total = np.cumsum(jump)
     begins = np.maximum.accumulate(np.where(first, np.arange(len(sequence)), 0))
