@@ -7,11 +7,16 @@ not move the latest timestamp on (4.3 (2)): the ACK of it echoes the one before,
 hole with an older timestamp than it had is taken. A reset is not judged by its timestamp (5.2: "RST
 segments MUST NOT be subject to PAWS").
 
+The host's own timestamps go on as time does (5.4: values "at least approximately proportional to
+real time", a cycle no shorter than 255 s; ``clock_ratio``, 0.5, and a tick or two, between three
+spans alike), never back, and each of its segments echoes one that the peer has sent (3.2).
+
 The ACK of an old duplicate comes within ``ack_delay`` (seconds, 0.5). The old timestamps here are
 much older than 1 ms, which Linux forgives.
 """
 
 import hashlib
+from itertools import pairwise
 
 import pytest
 
@@ -20,6 +25,7 @@ from testbed import (
     Capture,
     Duration,
     ExpectationFailed,
+    Flow,
     Host,
     SocketOptions,
     StackConfig,
@@ -31,16 +37,23 @@ from testbed import (
     defects,
     drill,
     faults,
+    format_duration,
+    milliseconds,
     seconds,
     tcpflow,
 )
 
-PORT, ROUND_PORT, HOLE_PORT, RESET_PORT = 5130, 5140, 5150, 5160
+PORT, ROUND_PORT, HOLE_PORT, RESET_PORT, CLOCK_PORT = 5130, 5140, 5150, 5160, 5170
 FIRST, OLD, SECOND = b"the first part, ", b"an old duplicate", b"the second part"
 AGE = 5000
 MODULUS = 1 << 32
 LEAP = MODULUS // 4
-SOON = seconds(3)
+SOON = seconds(5)
+SPEAKS, CRUMB = 400, 100
+STEADY = Flow(chunk=CRUMB, every=milliseconds(1100))
+"""5.4: a tick of a timestamp clock takes between 1 ms and 1 s."""
+FASTEST = MODULUS // 2 / 255
+"""Ticks in a second, of a clock that goes half round in the longest life of a segment."""
 PUSH = TcpFlags.ACK | TcpFlags.PSH
 
 
@@ -72,17 +85,39 @@ PUSH = TcpFlags.ACK | TcpFlags.PSH
     caught="reset .* ECONNRESET",
 )
 @drill(
+    "its clock stands still",
+    faults.python_stack(defects.stamps.CLOCK_STANDS),
+    caught="stood still",
+)
+@drill(
+    "its clock goes back",
+    faults.python_stack(defects.stamps.CLOCK_GOES_BACK),
+    caught="went back",
+)
+@drill(
+    "its clock goes too fast",
+    faults.python_stack(defects.stamps.CLOCK_RACES),
+    caught="ticks in a second, expected",
+)
+@drill(
+    "echoes nothing",
+    faults.python_stack(defects.stamps.ECHOES_NOTHING),
+    caught="echoes 0, ",
+)
+@drill(
     "has no timestamps",
     faults.sysctl("net.ipv4.tcp_timestamps", "0"),
     caught="agreed to no timestamps",
 )
 def test_old_duplicates_are_dropped(bench: Bench) -> None:
-    peer, dut = bench.host("peer", StackConfig()), bench.host("dut")
+    peer = bench.host("peer", StackConfig.of(tcp={"paws": False}))  # takes the host's as they are
+    dut = bench.host("dut")
     with bench.capture("peer--dut") as seen:
         old_duplicate(bench, seen, peer, dut)
         round_the_clock(bench, seen, peer, dut)
         behind_a_hole(bench, seen, peer, dut)
         old_reset(bench, seen, peer, dut)
+        own_clock(bench, seen, peer, dut)
 
 
 class Stream:
@@ -228,3 +263,44 @@ def old_reset(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -> None:
             f"{dut.name}, server of port {RESET_PORT}: after a reset with an old timestamp "
             f"{error or 'the stream just ended'}, expected ECONNRESET"
         )
+
+
+def own_clock(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -> None:
+    """The host says something now and then, and its timestamps tell when."""
+    dut.tcp_serve(CLOCK_PORT, send=SPEAKS, seed=CLOCK_PORT, flow=STEADY)
+    c = peer.connect("dut", CLOCK_PORT, within=SOON)
+    c.receive(SPEAKS, within=SOON)
+    c.shutdown()
+    c.receive_all(within=SOON)
+    seen.settle()
+    flow = tcpflow.connection(seen.at("peer--dut").both, server_port=CLOCK_PORT)
+    told = {stamp_of(each) for each in flow.up}
+    for each in flow.down:
+        option = each.tcp.option(Timestamps)
+        if option is None or option.echo not in told:
+            raise ExpectationFailed(
+                f"peer--dut: #{each.number} echoes {option.echo if option else 'no timestamp'}, "
+                f"which the peer never sent"
+            )
+    firsts = {each.seq: each for each in reversed(flow.down) if each.payload}
+    expect_steady(bench, [firsts[at] for at in sorted(firsts)])
+
+
+def expect_steady(bench: Bench, spoken: list[tcpflow.FlowSegment]) -> None:
+    """These segments' timestamps are as far apart as the segments are in time."""
+    rates = list[float]()
+    for before, after in pairwise(spoken):
+        ticks, span = (stamp_of(after) - stamp_of(before)) % MODULUS, after.at - before.at
+        what = f"peer--dut: the timestamps of #{before.number} and #{after.number}"
+        if ticks == 0 or ticks > MODULUS // 2:
+            raise ExpectationFailed(
+                f"{what}, {format_duration(Duration(span))} apart, "
+                f"{'went back' if ticks else 'stood still'}"
+            )
+        rates.append(ticks * 1e9 / span)
+        spread = bench.tolerance("clock_ratio", 0.5) * rates[0] + 2e9 / span
+        if rates[-1] > FASTEST or abs(rates[-1] - rates[0]) > spread:
+            raise ExpectationFailed(
+                f"{what} are {rates[-1]:.0f} ticks in a second, expected {FASTEST:.0f} at most, "
+                f"and as many in each span alike; the first had {rates[0]:.0f}"
+            )
