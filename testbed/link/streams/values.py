@@ -117,7 +117,11 @@ class Random:
 
 @dataclass(frozen=True, slots=True)
 class TimeStamp:
-    """When the frame was sent: nanoseconds on the bench's monotonic clock."""
+    """When the frame was sent: nanoseconds on the bench's monotonic clock.
+
+    The time at which a sender made the frame ready. Without a gap, senders take frames by the batch
+    and stamp some of them alike; at a rate, each one by itself.
+    """
 
     def at(self, n: int, now: int) -> int:
         """The number in frame ``n``, which is sent ``now``."""
