@@ -1,106 +1,83 @@
-"""``Tally`` in the kernel: an XDP program that counts signed frames as they arrive."""
+"""``Tally`` in the kernel: a program counts signed frames as they arrive at an interface."""
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from testbed.link.ebpf import (
-    R0,
-    R1,
-    R2,
-    R3,
-    R4,
-    R5,
-    R6,
-    R7,
-    R8,
-    R9,
-    Assembler,
-    BpfError,
-    Helper,
-    Program,
-    SharedArray,
-    XdpAction,
-    XdpLink,
-    can_attach,
-)
+from testbed.errors import LinkError
+from testbed.link.ebpf import BpfError, Program, SharedArray, XdpLink, can_attach
+from testbed.link.netlink import RouteNetlink
+from testbed.link.streams import countcode as code
 from testbed.link.streams.job import Outlet
-from testbed.link.streams.signing import MARK, SIZE, STREAMS
-from testbed.link.streams.tally import BUCKETS, WINDOW, StreamTally
+from testbed.link.streams.signing import STREAMS
+from testbed.link.streams.tally import BUCKETS, StreamTally
 from testbed.timing import Duration
 
-__all__ = ["KernelTally", "counting", "open_tally"]
+__all__ = ["Balance", "KernelTally", "memory_for_tally", "open_tally", "read_tally"]
 
-RECEIVED, OCTETS, DUE, SEEN, DUPLICATES, LATE, STALE, TOTAL, LEAST, MOST = range(0, 80, 8)
-HISTOGRAM = 128
-ENTRY = HISTOGRAM + 8 * BUCKETS
-"""Bytes of one stream: words of 64 bits, and the histogram."""
-LONGEST = 16_000
+ROW = code.ENTRY // 8
 
 
-def counting(memory: int, *, take: bool) -> bytes:
-    """The program, for the map behind a descriptor; ``take``: signed frames go no further."""
-    asm = Assembler()
-    asm.load(R2, R1, 0, size=4).load(R3, R1, 4, size=4)
-    asm.mov(R9, R3).sub(R9, R2)  # R9 = the frame's size
-    asm.jump_if(R9, "<", SIZE, "pass").jump_if(R9, ">", LONGEST, "pass")
-    asm.mov(R4, R9).sub(R4, SIZE).add(R2, R4).mov(R4, R2).add(R4, SIZE)
-    asm.jump_if(R4, ">", R3, "pass")  # it cannot be, and the verifier must see that
-    asm.load(R1, R2, 0, size=4).to_big_endian(R1, 32).jump_if(R1, "!=", MARK, "pass")
-    asm.load(R1, R2, 4, size=4).to_big_endian(R1, 32).jump_if(R1, ">=", STREAMS, "pass")
-    asm.load(R6, R2, 8).to_big_endian(R6, 64)  # R6 = the frame's number
-    asm.load(R8, R2, 16).to_big_endian(R8, 64)  # R8 = when it was sent
-    asm.mul(R1, ENTRY).load_map_value(R7, memory).add(R7, R1)
-    _count_latency(asm)
-    _count_order(asm)
-    asm.mov(R0, XdpAction.DROP if take else XdpAction.PASS).exit()
-    asm.label("pass").mov(R0, XdpAction.PASS).exit()
-    return asm.assemble()
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a tally counted beside what the kernel counted at the interface meanwhile.
+
+    The two are read one after the other: of the kernel's count, ``least`` is what came while the
+    program was certainly at work, ``most`` what came while it may have been. On a quiet cable they
+    are the same.
+    """
+
+    counted: int
+    """All frames: those of the streams, and others."""
+    least: int
+    most: int
+
+    @property
+    def missed(self) -> int:
+        """Frames that the kernel counted and the program did not."""
+        return max(0, self.least - self.counted)
+
+    @property
+    def even(self) -> bool:
+        """Whether both counted the same frames."""
+        return self.least <= self.counted <= self.most
 
 
-def _add_to(asm: Assembler, offset: int) -> None:
-    asm.load(R1, R7, offset).add(R1, 1).store(R7, offset, R1)
+def memory_for_tally() -> SharedArray:
+    """The memory of a tally of which nothing came."""
+    memory = SharedArray(code.MEMORY, "tally")
+    memory.view("u8", STREAMS * ROW).reshape(STREAMS, ROW)[:, code.LEAST // 8] = code.UNHEARD
+    return memory
 
 
-def _count_latency(asm: Assembler) -> None:
-    """From here on R8 is the latency, and then lost."""
-    asm.call(Helper.KTIME_GET_NS)
-    asm.jump_if(R8, "<=", R0, "past").mov(R8, R0).label("past").sub(R0, R8).mov(R8, R0)
-    asm.load(R1, R7, RECEIVED).jump_if(R1, "==", 0, "least")
-    asm.load(R2, R7, LEAST).jump_if(R8, ">=", R2, "not least")
-    asm.label("least").store(R7, LEAST, R8).label("not least")
-    asm.load(R2, R7, MOST).jump_if(R8, "<=", R2, "not most").store(R7, MOST, R8)
-    asm.label("not most").add(R1, 1).store(R7, RECEIVED, R1)
-    asm.load(R1, R7, OCTETS).add(R1, R9).store(R7, OCTETS, R1)
-    asm.load(R1, R7, TOTAL).add(R1, R8).store(R7, TOTAL, R1)
-    # R1 = how many bits the latency has, found by halves.
-    asm.mov(R1, 0).jump_if(R8, "==", 0, "bits").mov(R1, 1)
-    for half in (32, 16, 8, 4, 2, 1):
-        small = asm.unique("small")
-        asm.mov(R2, R8).shift_right(R2, half).jump_if(R2, "==", 0, small)
-        asm.mov(R8, R2).add(R1, half).label(small)
-    asm.label("bits").jump_if(R1, "<", BUCKETS, "bucket").mov(R1, BUCKETS - 1)
-    asm.label("bucket").shift_left(R1, 3).mov(R2, R7).add(R2, R1)
-    asm.load(R1, R2, HISTOGRAM).add(R1, 1).store(R2, HISTOGRAM, R1)
-
-
-def _count_order(asm: Assembler) -> None:
-    asm.mov(R2, R6)
-    asm.load(R3, R7, DUE).load(R1, R7, SEEN).jump_if(R2, "<", R3, "not new")
-    asm.mov(R4, R2).sub(R4, R3).add(R4, 1).add(R2, 1).store(R7, DUE, R2)
-    asm.jump_if(R4, "<", WINDOW, "near").mov(R1, 0).jump("shifted")
-    asm.label("near").shift_left(R1, R4)
-    asm.label("shifted").bit_or(R1, 1).store(R7, SEEN, R1).jump("done")
-    asm.label("not new").sub(R3, 1).sub(R3, R2).jump_if(R3, ">=", WINDOW, "stale")
-    asm.mov(R5, 1).shift_left(R5, R3).jump_if(R1, "&", R5, "again")
-    asm.bit_or(R1, R5).store(R7, SEEN, R1)
-    _add_to(asm, LATE)
-    asm.jump("done").label("stale")
-    _add_to(asm, STALE)
-    asm.jump("done").label("again")
-    _add_to(asm, DUPLICATES)
-    asm.label("done")
+def read_tally(row: list[int]) -> StreamTally:
+    """What the words of one entry say."""
+    transit = row[code.TRANSIT // 8]
+    arrived = row[code.EARLIER // 8] + row[code.DUE // 8] - row[code.LOST // 8]
+    again, stale = row[code.DUPLICATES // 8], row[code.STALE // 8]
+    return StreamTally(
+        received=arrived + again + stale & (1 << 64) - 1,
+        octets=row[code.OCTETS // 8],
+        due=row[code.DUE // 8],
+        window=row[code.SEEN // 8],
+        duplicates=again,
+        late=row[code.LATE // 8],
+        stale=stale,
+        most_extent=row[code.MOST_EXTENT // 8],
+        total_extent=row[code.TOTAL_EXTENT // 8],
+        restarts=row[code.RESTARTS // 8],
+        earlier=row[code.EARLIER // 8],
+        total_latency=row[code.TOTAL // 8],
+        least_latency=Duration(row[code.LEAST // 8]),
+        most_latency=Duration(row[code.MOST // 8]),
+        jitter_sixteenths=row[code.JITTER // 8],
+        histogram=row[code.HISTOGRAM // 8 :][:BUCKETS],
+        newest=row[code.NEWEST // 8],
+        transit=transit - (transit >> 63 << 64),
+    )
 
 
 class KernelTally:
@@ -114,46 +91,67 @@ class KernelTally:
     name = "XDP"
 
     def __init__(self, index: int, *, take: bool = True) -> None:
-        self._memory = SharedArray(STREAMS * ENTRY, "tally")
-        self._words = self._memory.view("u8").reshape(STREAMS, ENTRY // 8)
-        try:
-            self._program = Program(counting(self._memory.fd, take=take), "tally")
-            try:
-                self._link = XdpLink(self._program, index)
-            except BaseException:
-                self._program.close()
-                raise
-        except BaseException:
-            self._memory.close()
-            raise
+        self.clock = "kernel software clock (CLOCK_MONOTONIC), read by the program"
+        """What latencies are measured with; senders on this machine stamp their frames by it."""
+        self.balance: Balance | None = None
+        """How the count compares with the interface's own; known once it is closed."""
+        self.missed = 0
+        """Frames that the NIC lost for want of buffers, before the program; known then, too."""
+        self._index = index
+        with contextlib.ExitStack() as undo:
+            self._memory = memory_for_tally()
+            undo.callback(self._memory.close)
+            self._words = self._memory.view("u8")
+            self._route = undo.enter_context(RouteNetlink())
+            program = Program(code.counting(self._memory.fd, take=take), "tally")
+            self._program = undo.enter_context(program)
+            self._lost_before = self._route.link(index).missed
+            before = self._route.traffic(index).received
+            self._link = undo.enter_context(XdpLink(self._program, index))
+            self._since = (self._route.traffic(index).received, before)
+            self._resources = undo.pop_all()
 
     @property
     def streams(self) -> dict[int, StreamTally]:
         """What has come so far of each stream of which anything came."""
-        found = {}
-        for stream in self._words[:, 0].nonzero()[0].tolist():
-            row = self._words[stream].tolist()
-            found[stream] = StreamTally(
-                received=row[RECEIVED // 8],
-                octets=row[OCTETS // 8],
-                due=row[DUE // 8],
-                window=row[SEEN // 8],
-                duplicates=row[DUPLICATES // 8],
-                late=row[LATE // 8],
-                stale=row[STALE // 8],
-                total_latency=row[TOTAL // 8],
-                least_latency=Duration(row[LEAST // 8]),
-                most_latency=Duration(row[MOST // 8]),
-                histogram=row[HISTOGRAM // 8 :],
-            )
-        return found
+        entries = self._words[: STREAMS * ROW].reshape(STREAMS, ROW)
+        heard = (entries[:, code.LEAST // 8] != code.UNHEARD).nonzero()[0]
+        return {stream: read_tally(entries[stream].tolist()) for stream in heard.tolist()}
+
+    @property
+    def received(self) -> int:
+        """Frames of all streams so far: cheaper than ``streams``."""
+        entries = self._words[: STREAMS * ROW].reshape(STREAMS, ROW)
+        total = {
+            offset: int(entries[:, offset // 8].sum(dtype="u8"))
+            for offset in (code.EARLIER, code.DUE, code.LOST, code.DUPLICATES, code.STALE)
+        }
+        missing = total.pop(code.LOST)
+        return sum(total.values()) - missing & (1 << 64) - 1
+
+    @property
+    def others(self) -> int:
+        """Frames so far that are not signed; they went on their way."""
+        return int(self._words[code.OTHERS // 8])
 
     def close(self) -> None:
         """Count no more; what was counted stays to be read. Twice is no error."""
-        self._link.close()
-        self._program.close()
-        self._words = self._words.copy()
-        self._memory.close()
+        if self.balance is not None:
+            return
+        last = latest = self._since[0]
+        try:
+            # Where the interface is gone, so are its counters.
+            with contextlib.suppress(LinkError):
+                last = latest = self._route.traffic(self._index).received
+                self.missed = self._route.link(self._index).missed - self._lost_before
+                self._link.close()
+                latest = self._route.traffic(self._index).received
+        finally:
+            self._link.close()
+            self._words = self._words.copy()
+            self._resources.close()
+        least, most = last - self._since[0], latest - self._since[1]
+        self.balance = Balance(self.received + self.others, least, most)
 
     def __enter__(self) -> Self:
         return self
