@@ -25,6 +25,12 @@ REPEAT = 0xFFFF_FFFF
 WATCH_EVERY = 0.005
 """Seconds between two looks at whether the job is over."""
 
+ALONE, SHARING = 0.9, 0.06
+"""Seconds in which nobody may take the sender's CPU, and then seconds in which others may.
+
+Of every second the kernel keeps 50 ms for those who wait (/sys/kernel/debug/sched/fair_server), and
+takes them in one piece from who never lets go: a hole in the stream. Who has shared keeps them."""
+
 _EXACT = threading.Semaphore(max(0, len(os.sched_getaffinity(0)) - 1))
 """Who may have a CPU to itself: one CPU is left to all others."""
 
@@ -52,6 +58,7 @@ class LiveSender(Counted):
         self._changed = threading.Event()
         self._stopped = False
         self._batch = batch
+        self._exact = False
         self._frame = b""
         self._program: Program | None = None
         self._state = SharedArray(state_size, "state")
@@ -103,6 +110,7 @@ class LiveSender(Counted):
         self._begin()
         self._words[LIMIT // 8] = self._limit
         _make_interruptible()
+        self._exact = _EXACT.acquire(blocking=False)
         runner = threading.Thread(target=self._run, name="stream", daemon=True)
         warden = threading.Thread(target=self._watch, args=(runner,), name="warden", daemon=True)
         self._threads += [runner, warden]
@@ -146,22 +154,28 @@ class LiveSender(Counted):
     def _run(self) -> None:
         program = self._program
         assert program is not None  # noqa: S101 - whoever starts it has loaded it
-        exact = _EXACT.acquire(blocking=False)
         try:
             while not self.done:
                 batch = self._batch
-                if exact:
-                    _set_exact(batch == 1)
+                if self._exact:
+                    _set_priority(0, fixed=int(batch == 1))
                 program.run_live(self._frame, REPEAT, batch=batch)
         except LinkError as error:
             self.error = error
         finally:
-            if exact:
+            if self._exact:
                 _EXACT.release()
 
     def _watch(self, runner: threading.Thread) -> None:
         """End the call that the runner is in when the job is over, or its batch is to change."""
+        if self._exact:
+            _set_priority(0, fixed=2)
+        began, alone = time.monotonic(), True
         while runner.is_alive():
+            wanted = (time.monotonic() - began) % (ALONE + SHARING) < ALONE
+            if wanted is not alone and self._exact and self._batch == 1 and runner.native_id:
+                alone = wanted
+                _set_priority(runner.native_id, fixed=int(alone), nice=-20)
             if self._changed.wait(WATCH_EVERY) or self.done:
                 self._changed.clear()
                 # A signal that comes before the call has begun is lost: the next look sends another
@@ -183,11 +197,12 @@ def batch_for(pps: float | None) -> int:
     return next(size for least, size in BATCHES if rate >= least)
 
 
-def _set_exact(exact: bool) -> None:
-    """Let nobody take this thread's CPU, or be as everybody: a moment off it is a late frame."""
-    policy = os.SCHED_FIFO if exact else os.SCHED_OTHER
-    with contextlib.suppress(PermissionError):
-        os.sched_setscheduler(0, policy, os.sched_param(int(exact)))
+def _set_priority(thread: int, *, fixed: int, nice: int = 0) -> None:
+    """Let nobody of a lower fixed priority take a thread's CPU; 0 is to share it, by ``nice``."""
+    policy = os.SCHED_FIFO if fixed else os.SCHED_OTHER
+    with contextlib.suppress(PermissionError, ProcessLookupError):
+        os.sched_setscheduler(thread, policy, os.sched_param(fixed))
+        os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 _SIGNAL = signal.SIGRTMIN + 7

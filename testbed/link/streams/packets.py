@@ -185,10 +185,14 @@ class SocketSender(Counted):
             self._full = feed.still
             feed.fill(self._handed, BATCH if feed.still else count, now)
             self._vectors[:, 1] = feed.lengths
-        done = 0
-        while done < count and not self._stop.is_set():
-            first = ctypes.byref(self._messages, done * ctypes.sizeof(_Message))
-            sent = _libc.sendmmsg(self._socket.fileno(), first, count - done, socket.MSG_DONTWAIT)
+        self._hand_over(0, count)
+
+    def _hand_over(self, first: int, count: int) -> None:
+        """Send ``count`` rows from ``first`` on."""
+        done, end = first, first + count
+        while done < end and not self._stop.is_set():
+            start = ctypes.byref(self._messages, done * ctypes.sizeof(_Message))
+            sent = _libc.sendmmsg(self._socket.fileno(), start, end - done, socket.MSG_DONTWAIT)
             if sent > 0:
                 done += sent
                 self._handed += sent
