@@ -23,6 +23,7 @@ __all__ = [
     "section_block",
     "statistics_block",
     "text_option",
+    "time_option",
 ]
 
 BYTE_ORDER_MAGIC = 0x1A2B3C4D
@@ -125,6 +126,11 @@ def option(code: Option, value: bytes) -> bytes:
 def number_option(code: Option, value: int) -> bytes:
     """A count of 64 bits."""
     return option(code, struct.pack("<Q", value))
+
+
+def time_option(code: Option, at: int) -> bytes:
+    """An instant."""
+    return option(code, struct.pack("<II", *_halves(at)))
 
 
 def text_option(code: Option, text: str) -> bytes:

@@ -1,0 +1,51 @@
+"""Which recorder runs here, and why not a faster one."""
+
+from __future__ import annotations
+
+from testbed.errors import Unsupported
+from testbed.link.ebpf import can_load
+from testbed.link.nic import LinkWatch
+from testbed.link.recorder.batch import Engine
+from testbed.link.recorder.heading import heading
+from testbed.link.recorder.recorder import Recorder
+from testbed.link.recorder.ring3 import RingEngine, can_ring
+from testbed.link.recorder.store import FileStore, RollingStore
+from testbed.link.recorder.wish import Wish
+from testbed.link.recorder.xdp import XdpEngine
+
+__all__ = ["open_recorder", "prospects"]
+
+
+def open_recorder(wish: Wish, interface: str, name: str = "") -> Recorder:
+    """Begin to record at an interface of this thread's network namespace, in the fastest way.
+
+    ``name`` is what the file calls the interface. Raises LinkError where nothing can record.
+    """
+    watch = LinkWatch(interface)
+    try:
+        engine, why = _open_engine(wish, interface)
+        try:
+            store = RollingStore(wish.keep) if wish.keep else FileStore(wish.path)
+            about = f"{interface}, by {engine.name}, {engine.clock}"
+            store.write(heading(name or interface, about, wish.snap, str(wish.wanted or "")))
+        except BaseException:
+            engine.close()
+            raise
+    except BaseException:
+        watch.close()
+        raise
+    return Recorder(engine, store, wish.limits, watch, why)
+
+
+def _open_engine(wish: Wish, interface: str) -> tuple[Engine, str]:
+    try:
+        return XdpEngine(wish, interface), "the fastest, and it works here"
+    except Unsupported as reason:
+        why = f"not {XdpEngine.name}: {reason}"
+    return RingEngine(wish, interface), why
+
+
+def prospects() -> list[tuple[str, bool, str]]:
+    """What recorders this machine has, best first: name, whether it works, how or why not."""
+    loads = can_load()
+    return [(XdpEngine.name, loads.works, loads.why), (RingEngine.name, *can_ring())]
