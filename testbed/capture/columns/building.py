@@ -41,15 +41,14 @@ class Parts:
 
     def columns(self, data: Bytes) -> Columns:
         """All of it in one piece."""
-        empty = np.empty(0, np.int64)
-        every = self.fields or [Fields(empty, empty, empty, empty, empty)]
+        every = self.fields or [Fields(*np.empty((5, 0), np.int64))]
         return Columns(
             data,
             np.concatenate([each.time for each in every]),
-            np.concatenate([each.captured for each in every]),
+            np.concatenate([each.captured for each in every]).astype(np.int32),
             np.concatenate([each.length for each in every]),
             np.concatenate([each.offset for each in every]),
-            np.concatenate([each.source for each in every]),
+            np.concatenate([each.source for each in every]).astype(np.int32, copy=False),
             tuple(self.sources),
             self.truncated,
             self.fault,

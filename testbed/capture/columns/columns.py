@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from testbed.capture.columns.arrays import Bytes, Ints
+from testbed.capture.columns.arrays import Bytes, Ints, Numbers
 from testbed.errors import WireError
 
 __all__ = ["Columns", "Source"]
@@ -33,16 +33,17 @@ class Columns:
 
     ``time`` is in nanoseconds since 1970, ``captured`` the bytes that the file has of a packet,
     ``length`` those it had on the wire, ``offset`` where they begin in ``data``, ``source`` the
-    index of its interface in ``sources``. ``truncated`` is where a file ends within a record.
-    ``fault`` is what was found wrong in a file that was read leniently: rows before it stand.
+    index of its interface in ``sources``; ``captured`` and ``source`` have 32 bits, the others 64.
+    ``truncated`` is where a file ends within a record. ``fault`` is what was found wrong in a file
+    that was read leniently: rows before it stand.
     """
 
     data: Bytes
     time: Ints
-    captured: Ints
+    captured: Numbers
     length: Ints
     offset: Ints
-    source: Ints
+    source: Numbers
     sources: tuple[Source, ...] = ()
     truncated: int | None = None
     fault: WireError | None = field(default=None)

@@ -14,17 +14,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from testbed.capture.columns.arrays import Bools, Ints
+from testbed.capture.columns.arrays import Bools, Bytes, Ints
+from testbed.capture.columns.parallel import in_parts
 
 __all__ = ["Chain", "walk"]
 
-_LANE = 1 << 16  # bytes of a lane at least: guessing its start costs about one packet's length
-_LANES = 512
+_SINGLE = 1 << 19  # bytes that are walked step by step, before there are lanes
+_LANE = 64  # records of a lane, about: guessing its start costs about one record's length
+_SHORTEST = 1 << 13  # bytes of a lane at least
+_LANES = 1 << 12
 _WINDOW = 1 << 28
 _WORTH = 8  # lanes that make lock step faster than single steps
+_PART = 1 << 8  # lanes that are worth a thread
 _LOOK = 512  # offsets behind a lane's border that are tried at a time
 _TRIES = 32  # of those, before the lane is given up
+_LIKELY = 8  # places in each of those that are looked at closely, at most
 _PROVEN = 4  # records in a row that must make sense before a guess is worth a lane
+_HEAD = 16
+"""Bytes of a record that ``Chain.likely`` is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +40,16 @@ class Chain:
 
     ``header`` is the length that a record has at least; ``step`` gives the length of the one at
     an offset, ``steps`` that of many. ``plausible`` says at which offsets there may be a record.
-    All are asked only about offsets that have ``header`` bytes behind them.
+    All are asked only about offsets that have ``header`` bytes behind them. ``likely`` says the
+    same in haste of every offset in rows of bytes, but for the last 15 of each row.
     """
 
+    data: Bytes
     header: int
     step: Callable[[int], int]
     steps: Callable[[Ints], Ints]
     plausible: Callable[[Ints], Bools]
+    likely: Callable[[Bytes], Bools]
 
 
 def walk(chain: Chain, start: int, end: int) -> Iterator[tuple[Ints, int]]:
@@ -48,14 +58,16 @@ def walk(chain: Chain, start: int, end: int) -> Iterator[tuple[Ints, int]]:
     What a batch costs is in proportion to the bytes before it, so a reader that stops at a fault or
     at another file's beginning has not paid for more than a few times what it read.
     """
-    at, batch = start, 32
+    at, batch, count = start, 32, 0
     while at + chain.header <= end:
-        if at - start >= 8 * _LANE:
+        if at - start >= _SINGLE:
             window = min(end, at + min(_WINDOW, 8 * (at - start)))
-            found, at = _walk_lanes(chain, at, window, end)
+            lane = max(_SHORTEST, _LANE * (at - start) // count)
+            found, at = _walk_lanes(chain, at, window, end, lane)
         else:
             found, at = _walk_steps(chain, at, end, batch)
             batch *= 2
+        count += len(found)
         yield found, at
 
 
@@ -69,17 +81,18 @@ def _walk_steps(chain: Chain, at: int, end: int, count: int) -> tuple[Ints, int]
     return np.array(found, np.int64), at
 
 
-def _walk_lanes(chain: Chain, at: int, until: int, end: int) -> tuple[Ints, int]:
-    """The offsets from ``at`` on that lie before ``until``, and the first one that does not."""
-    starts = _guess(chain, at, until, end)
+def _walk_lanes(chain: Chain, at: int, until: int, end: int, size: int) -> tuple[Ints, int]:
+    """The offsets from ``at`` on that lie before ``until``, and the first one that does not.
+
+    ``size`` is that of a lane in bytes.
+    """
+    starts = _guess(chain, at, until, end, size)
     if len(starts) < _WORTH:
         return _walk_steps(chain, at, min(end, until + chain.header - 1), until)
-    borders = np.append(starts[1:], until)
-    landed, rows, lanes = _run(chain, starts, borders, end)
-    order = np.argsort(lanes, kind="stable")
-    rows = rows[order]
-    ends = np.searchsorted(lanes[order], np.arange(len(starts)), side="right")
+    landed, rows, ends = _run(chain, starts, np.append(starts[1:], until), end)
     begins = np.concatenate(([0], ends[:-1]))
+    if np.array_equal(landed[:-1], starts[1:]):
+        return rows, int(landed[-1])
     taken: list[Ints] = []
     lane = 0
     while True:
@@ -113,44 +126,90 @@ def _rejoin(
 
 
 def _run(chain: Chain, starts: Ints, borders: Ints, end: int) -> tuple[Ints, Ints, Ints]:
-    """Walk all lanes in lock step: where each landed, all offsets, and the lane of each."""
-    last = end - chain.header
+    """Walk all lanes: where each landed, the offsets lane by lane, and where each lane's end."""
     landed = starts.copy()
-    lane = np.flatnonzero(starts <= last)
-    at = starts[lane]
-    rows, lanes = [at], [lane]
-    while len(at):
-        after = at + chain.steps(at)
-        landed[lane] = after
-        on = (after < borders[lane]) & (after <= last)
-        at, lane = after[on], lane[on]
+    found: dict[int, tuple[Ints, Ints]] = {}
+
+    def lockstep(begin: int, stop: int) -> None:
+        part = slice(begin, stop)
+        found[begin] = _lockstep(chain, landed[part], borders[part], end)
+
+    in_parts(lockstep, len(starts), _PART)
+    parts = [found[begin] for begin in sorted(found)]
+    return (
+        landed,
+        np.concatenate([rows for rows, _ in parts]),
+        np.cumsum(np.concatenate([counts for _, counts in parts])),
+    )
+
+
+def _lockstep(chain: Chain, landed: Ints, borders: Ints, end: int) -> tuple[Ints, Ints]:
+    """Walk lanes one step of all at a time: the offsets lane by lane, and how many each has.
+
+    ``landed`` is where they start, and then where they landed.
+    """
+    last = end - chain.header
+    at, lane = landed.copy(), np.arange(len(landed), dtype=np.uint16)
+    rows, lanes = [], []
+    while len(lane):
         rows.append(at)
         lanes.append(lane)
-    return landed, np.concatenate(rows), np.concatenate(lanes)
+        at = at + chain.steps(at)
+        on = at < borders
+        on &= at <= last
+        if not on.all():
+            landed[lane[~on]] = at[~on]
+            at, lane, borders = at[on], lane[on], borders[on]
+    every = np.concatenate(lanes)
+    # Numbers of 16 bits are sorted by counting them.
+    order = np.argsort(every, kind="stable")
+    return np.concatenate(rows)[order], np.bincount(every, minlength=len(landed))
 
 
-def _guess(chain: Chain, at: int, until: int, end: int) -> Ints:
+def _guess(chain: Chain, at: int, until: int, end: int, size: int) -> Ints:
     """``at``, and a likely start of a record behind each border between lanes."""
-    count = max(1, min(_LANES, (until - at) // _LANE))
+    count = max(1, min(_LANES, (until - at) // size))
     borders = np.linspace(at, until, count + 1).astype(np.int64)[1:-1]
     starts = np.full(len(borders), -1, np.int64)
+
+    def search(begin: int, stop: int) -> None:
+        _search(chain, borders[begin:stop], starts[begin:stop], end)
+
+    in_parts(search, len(borders), _PART)
+    found = np.unique(starts[(starts > at) & (starts < until)])
+    return np.concatenate((np.array([at], np.int64), found))
+
+
+def _search(chain: Chain, borders: Ints, starts: Ints, end: int) -> None:
+    """Fill in the likely start behind each border."""
+    last = min(end - chain.header, len(chain.data) - _LOOK - _HEAD)
     for attempt in range(_TRIES):
-        missing = np.flatnonzero(starts < 0)
+        first = borders + attempt * _LOOK
+        missing = np.flatnonzero((starts < 0) & (first <= last))
         if not len(missing):
             break
-        first = borders[missing] + attempt * _LOOK
-        places = (first[:, None] + np.arange(_LOOK)).ravel()
-        lane = np.repeat(missing, _LOOK)
+        places, lane = _likely(chain, first[missing])
         fits = places <= end - chain.header
-        places, lane = places[fits], lane[fits]
+        places, lane = places[fits], missing[lane[fits]]
         good = chain.plausible(places)
         places, lane = places[good], lane[good]
         good = _makes_sense(chain, places, end)
         places, lane = places[good], lane[good]
         lanes, index = np.unique(lane, return_index=True)
         starts[lanes] = places[index]
-    found = np.unique(starts[(starts > at) & (starts < until)])
-    return np.concatenate((np.array([at], np.int64), found))
+
+
+def _likely(chain: Chain, first: Ints) -> tuple[Ints, Ints]:
+    """Likely starts among the offsets from each of ``first`` on, and which of them they are of."""
+    width = _LOOK + _HEAD - 1
+    room = len(chain.data) - width + 1
+    runs: Bytes = np.ndarray((room, width), np.uint8, chain.data, strides=(1, 1))
+    lane, place = np.divmod(np.flatnonzero(chain.likely(runs[first])), _LOOK)
+    if len(lane) > _LIKELY * len(first):
+        begins = np.searchsorted(lane, np.arange(len(first)))
+        few = np.arange(len(lane)) - begins[lane] < _LIKELY
+        lane, place = lane[few], place[few]
+    return first[lane] + place, lane
 
 
 def _makes_sense(chain: Chain, places: Ints, end: int) -> Bools:

@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from testbed.capture.columns.arrays import Bools, Gather, Ints, Order
+from testbed.capture.columns.arrays import Bools, Bytes, Gather, Ints, Numbers, Order
 from testbed.capture.columns.building import Fields, Parts
 from testbed.capture.columns.columns import Source
 from testbed.capture.columns.lanes import Chain, walk
+from testbed.capture.columns.parallel import in_parts
 from testbed.errors import WireError
 
 __all__ = ["FILE_HEADER", "LARGEST", "MAGICS", "is_pcap", "read_section"]
@@ -24,6 +25,9 @@ MAGICS = {0xA1B2C3D4: (1000, 16), 0xA1B23C4D: (1, 16), 0xA1B2CD34: (1000, 24)}
 """Nanoseconds of a tick and length of a record's header: microseconds, nanoseconds, Kuznetzov's."""
 
 _YEARS = 1 << 27  # seconds, four years: a guessed record is not that far from a known one
+_TOP = _YEARS >> 24
+_PART = 1 << 16
+"""Records that are worth a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,8 @@ def read_section(data: memoryview, gathers: dict[Order, Gather], at: int, parts:
     chain = _chain(data, gather, layout, first)
     reached = first
     for places, after in walk(chain, first, len(data)):
-        words = gather.words(places, 4)
-        stop = _file_start(data, words[0], places)
+        words = _words(gather, layout, places)
+        stop = _file_start(data, words[:, 0], places)
         fields = _fields(words, layout, source, places)
         _take(parts, fields.where(slice(0, stop)), layout, len(data))
         if parts.fault is not None or parts.truncated is not None:
@@ -109,7 +113,25 @@ def _chain(data: memoryview, gather: Gather, layout: _Layout, first: int) -> Cha
 
     known = int(unpack(first)[0]) if len(data) - first >= header else 0
     plausible = partial(_plausible, gather, layout, known)
-    return Chain(header, step, steps, plausible)
+    return Chain(gather.bytes, header, step, steps, plausible, partial(_likely, layout, known))
+
+
+def _likely(layout: _Layout, known: int, rows: Bytes) -> Bools:
+    """By single bytes: the time is within some years, and the lengths are no fantasies."""
+
+    def byte(word: int, place: int) -> Bytes:
+        """The byte of a word of the record that begins at each offset; place 0 is the highest."""
+        at = 4 * word + (3 - place if layout.order == "<" else place)
+        return rows[:, at : rows.shape[1] - 15 + at]
+
+    captured, length = (3, 2) if layout.swapped else (2, 3)
+    most = LARGEST >> 16
+    good = byte(0, 0) - np.uint8((known >> 24) - _TOP & 0xFF) <= 2 * _TOP
+    good &= byte(1, 0) <= (1_000_000_000 // layout.tick) >> 24
+    good &= byte(captured, 0) == 0
+    good &= byte(captured, 1) <= most
+    good &= byte(length, 0) <= 1
+    return good
 
 
 def _plausible(gather: Gather, layout: _Layout, known: int, at: Ints) -> Bools:
@@ -123,26 +145,44 @@ def _plausible(gather: Gather, layout: _Layout, known: int, at: Ints) -> Bools:
     return good
 
 
-def _file_start(data: memoryview, words: Ints, places: Ints) -> int | None:
+def _words(gather: Gather, layout: _Layout, places: Ints) -> Numbers:
+    """The first four words of every record."""
+    words = np.empty((len(places), 4), f"{layout.order}u4")
+    into = words.view("V16").ravel()
+
+    def fetch(begin: int, stop: int) -> None:
+        into[begin:stop] = gather.runs(places[begin:stop], 16)
+
+    in_parts(fetch, len(places), _PART)
+    return words
+
+
+def _file_start(data: memoryview, seconds: Numbers, places: Ints) -> int | None:
     """The first of the places at which another file begins: captures that were joined by cat."""
     if not len(places):
         return None
     turned = [int.from_bytes(magic.to_bytes(4, "big"), "little") for magic in MAGICS]
-    likely = np.isin(words, np.array([*MAGICS, *turned], np.int64))
+    likely = np.zeros(len(places), np.bool_)
+    for magic in (*MAGICS, *turned):
+        likely |= seconds == magic
     for index in np.flatnonzero(likely):
         if is_pcap(data, int(places[index])):
             return int(index)
     return None
 
 
-def _fields(words: Ints, layout: _Layout, source: int, places: Ints) -> Fields:
-    seconds, ticks, one, other = words
+def _fields(words: Numbers, layout: _Layout, source: int, places: Ints) -> Fields:
+    seconds, ticks, one, other = words.T
+    time = seconds.astype(np.int64)
+    time *= 1_000_000_000 // layout.tick
+    time += ticks
+    time *= layout.tick
     return Fields(
-        time=seconds * 1_000_000_000 + ticks * layout.tick,
-        captured=other if layout.swapped else one,
-        length=one if layout.swapped else other,
+        time=time,
+        captured=(other if layout.swapped else one).astype(np.int64),
+        length=(one if layout.swapped else other).astype(np.int64),
         offset=places + layout.header,
-        source=np.full(len(places), source, np.int64),
+        source=np.full(len(places), source, np.int32),
     )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from testbed.capture.columns.arrays import Bools, Gather, Ints, Order
+from testbed.capture.columns.arrays import Bools, Bytes, Gather, Ints, Order
 from testbed.capture.columns.building import Fields, Parts
 from testbed.capture.columns.columns import Source
 from testbed.capture.columns.lanes import Chain, walk
@@ -81,7 +81,9 @@ class _Section:
 
         end = len(self._data)
         reached = at
-        for places, after in walk(Chain(12, step, steps, partial(_plausible, gather)), at, end):
+        likely = partial(_likely, self._order)
+        chain = Chain(gather.bytes, 12, step, steps, partial(_plausible, gather), likely)
+        for places, after in walk(chain, at, end):
             kinds = gather.u4(places)
             others = np.flatnonzero((kinds == Block.SECTION) & (places > at))
             stop = int(others[0]) if len(others) else None
@@ -226,6 +228,22 @@ def _plausible(gather: Gather, at: Ints) -> Bools:
     known |= (kinds == Block.SIMPLE_PACKET) | (kinds == _OBSOLETE_PACKET)
     good: Bools = known & (sizes >= 12) & (sizes % 4 == 0) & (at + sizes <= gather.size)
     good[good] = gather.u4((at + sizes)[good] - 4) == sizes[good]
+    return good
+
+
+def _likely(order: Order, rows: Bytes) -> Bools:
+    """By single bytes: a small number of a kind, and a length in words that is no fantasy."""
+
+    def byte(word: int, place: int) -> Bytes:
+        """The byte of a word of the block that begins at each offset; place 0 is the highest."""
+        at = 4 * word + (3 - place if order == "<" else place)
+        return rows[:, at : rows.shape[1] - 15 + at]
+
+    good = byte(0, 3) - np.uint8(1) < Block.PACKET
+    for place in (0, 1, 2):
+        good &= byte(0, place) == 0
+    good &= byte(1, 0) == 0
+    good &= byte(1, 3) & 3 == 0
     return good
 
 
