@@ -31,6 +31,7 @@ from testbed.link.streams.signing import MARK, SIZE, STREAMS
 from testbed.link.streams.tally import BUCKETS, PARTS, WINDOW
 
 __all__ = [
+    "ARRIVED",
     "DUE",
     "DUPLICATES",
     "EARLIER",
@@ -39,7 +40,6 @@ __all__ = [
     "JITTER",
     "LATE",
     "LEAST",
-    "LOST",
     "MEMORY",
     "MOST",
     "MOST_EXTENT",
@@ -60,12 +60,13 @@ LINE = 64
 
 # An entry, in words of 64 bits. The first line is read and written for every frame.
 DUE, SEEN, OCTETS, TOTAL, LEAST, MOST, TRANSIT, JITTER = range(0, LINE, 8)
-# Of the second one, only NEWEST is for every frame: it is written, and never waited for.
-NEWEST, LOST, EARLIER, RESTARTS, DUPLICATES, LATE, STALE, TOTAL_EXTENT = range(LINE, 2 * LINE, 8)
+# Of the second one, the first two are.
+NEWEST, ARRIVED, EARLIER, RESTARTS, DUPLICATES, LATE, STALE, TOTAL_EXTENT = range(LINE, 2 * LINE, 8)
 MOST_EXTENT, GAPS, GAPS_DUE = range(2 * LINE, 2 * LINE + 24, 8)
-"""``GAPS``: which of the WINDOW frames before ``GAPS_DUE`` left a gap behind them."""
+"""``ARRIVED``: frames without duplicates and the stale. ``GAPS``: which of the WINDOW frames before
+``GAPS_DUE`` left a gap behind them."""
 ARRIVALS = 3 * LINE
-"""The arrival's number of each of these, in 32 bits, by its own number modulo WINDOW."""
+"""What ARRIVED was when each of these came, in 32 bits, by the frame's number modulo WINDOW."""
 HISTOGRAM = ARRIVALS + 4 * WINDOW
 ENTRY = HISTOGRAM + 8 * BUCKETS
 """Bytes of one stream. An odd number of lines: so entries spread over all sets of a cache."""
@@ -121,8 +122,9 @@ def _find_entry(asm: Assembler, memory: int) -> None:
     asm.mul(R1, ENTRY).load_map_value(R7, memory).add(R7, R1)
 
 
-def _add(asm: Assembler, offset: int, value: int = 1) -> None:
-    asm.load(R1, R7, offset).add(R1, value).store(R7, offset, R1)
+def _add(asm: Assembler, offset: int) -> None:
+    """One more of these, and how many there are then in R1."""
+    asm.load(R1, R7, offset).add(R1, 1).store(R7, offset, R1)
 
 
 def _count_time(asm: Assembler) -> None:
@@ -174,6 +176,7 @@ def _count_order(asm: Assembler) -> None:
     asm.load(R3, R7, DUE).load(R1, R7, SEEN).jump_if(R6, "!=", R3, "not next")
     asm.shift_left(R1, 1).bit_or(R1, 1).store(R7, SEEN, R1)
     asm.add(R6, 1).store(R7, DUE, R6).store(R7, NEWEST, R5)
+    _add(asm, ARRIVED)
     asm.label("done")
 
 
@@ -181,13 +184,11 @@ def _count_gap(asm: Assembler) -> None:
     """A number that is new, and not the next: what is between has not come. R3 = what was due."""
     asm.label("not next").mov(R4, R6).sub(R4, R3).jump_if(R4, "s<", 0, "not new")
     asm.label("new").store(R7, NEWEST, R5)
-    asm.load(R2, R7, LOST).add(R2, R4).store(R7, LOST, R2)
     _shift(asm, R4)
     asm.store(R7, SEEN, R1)
-    # R0 = the arrival's number: all that must have been sent, less the lost.
-    asm.load(R0, R7, EARLIER).add(R0, R6).add(R0, 1).sub(R0, R2)
+    _add(asm, ARRIVED)
     asm.mov(R2, R6).bit_and(R2, WINDOW - 1).shift_left(R2, 2).add(R2, R7)
-    asm.store(R2, ARRIVALS, R0, size=4)
+    asm.store(R2, ARRIVALS, R1, size=4)
     asm.load(R2, R7, GAPS_DUE).load(R1, R7, GAPS).mov(R4, R6).sub(R4, R2)
     _shift(asm, R4)
     asm.store(R7, GAPS, R1)
@@ -209,7 +210,7 @@ def _look_back(asm: Assembler) -> None:
     asm.mov(R5, 1).shift_left(R5, R4).jump_if(R1, "&", R5, "again")
     asm.bit_or(R1, R5).store(R7, SEEN, R1)
     _add(asm, LATE)
-    _add(asm, LOST, -1)
+    _add(asm, ARRIVED)
     _count_extent(asm)
     asm.jump("done").label("stale")
     _add(asm, STALE)
@@ -223,8 +224,8 @@ def _look_back(asm: Assembler) -> None:
 
 
 def _count_extent(asm: Assembler) -> None:
-    """How far behind its overtaker a late frame came. R3 = what is due, R1 = LOST."""
-    asm.load(R0, R7, EARLIER).add(R0, R3).sub(R0, R1)  # its arrival's number
+    """How far behind its overtaker a late frame came. R1 = its arrival's number."""
+    asm.mov(R0, R1)
     # The first that overtook it has the least number above its own, of those with a gap: it is the
     # highest bit of GAPS below the frame's own.
     asm.load(R3, R7, GAPS_DUE).mov(R4, R3).sub(R4, 1).sub(R4, R6).bit_and(R4, WINDOW - 1)

@@ -89,9 +89,10 @@ class StreamTally:
     def lost(self) -> int:
         """Frames that did not come though a later one did; the stale count as if they had not.
 
-        What was lost at the very end only the sender knows: ``stream.sent - tally.due``.
+        What was lost at the very end only the sender knows: ``stream.sent - tally.due``. While
+        frames come, a few too few may be told.
         """
-        return self.earlier + self.due - self._arrived & _WORD
+        return max(0, _signed(self.earlier + self.due - self._arrived))
 
     @property
     def _arrived(self) -> int:
@@ -170,7 +171,7 @@ class StreamTally:
         self.transit = transit
         self.least_latency = Duration(min(latency, self.least_latency))
         self.most_latency = Duration(max(latency, self.most_latency))
-        self.received = self.received + 1 & _WORD
+        self.received += 1
         self.octets = self.octets + size & _WORD
         self.total_latency = self.total_latency + latency & _WORD
         self.histogram[bucket_of(latency)] += 1
