@@ -1,14 +1,15 @@
 """A connection closes from either side, and a side that has closed still hears the other one.
 
 RFC 9293 3.6. The peer closes first: the host acknowledges the FIN within ``ack_delay`` (seconds,
-0.5), goes on sending all it has (CLOSE-WAIT), then its own FIN, and once that is acknowledged it
-knows the connection no more (LAST-ACK, CLOSED): a segment is answered by a reset. The host closes
-first: what the peer sends then still reaches its application (FIN-WAIT-2), and is acknowledged as
-soon, also by a host whose FIN is not acknowledged yet (FIN-WAIT-1). A FIN that comes together with
-the last data, or with the ACK of the host's own, is taken for both. A FIN behind a hole ends
-nothing until the hole is filled. A FIN that is lost is resent within ``rto_first`` (seconds, 1; RFC
-6298 2.1). A host that has closed for receiving, too, resets a peer that goes on sending ("SHOULD
-send a RST to show that data was lost", 3.6.1).
+0.5), and again if it comes again; it goes on sending all it has, when it has it (CLOSE-WAIT), then
+its own FIN, and once that is acknowledged it knows the connection no more (LAST-ACK, CLOSED): a
+segment is answered by a reset. The host closes first: what the peer sends then still reaches its
+application (FIN-WAIT-2), and is acknowledged as soon, also by a host whose FIN is not acknowledged
+yet (FIN-WAIT-1). A FIN that comes together with the last data, or with the ACK of the host's own,
+is taken for both. A FIN behind a hole ends nothing until the hole is filled. A FIN that is lost is
+resent within ``rto_first`` (seconds, 1; RFC 6298 2.1), in LAST-ACK too, whatever other ACKs come. A
+host that has closed for receiving, too, resets a peer that goes on sending ("SHOULD send a RST to
+show that data was lost", 3.6.1).
 """
 
 import hashlib
@@ -26,6 +27,7 @@ from testbed import (
     Host,
     Nth,
     StackConfig,
+    StackConnection,
     StackHost,
     State,
     TcpFlags,
@@ -41,12 +43,14 @@ from testbed import (
 )
 
 PORT, MERGED_PORT, LOST_PORT, HOLE_PORT, GONE_PORT, PASSIVE_PORT, OUT_PORT = range(5125, 5195, 10)
-DOWN = 20_000
+LAST_PORT = 5195
+UP, DOWN, REST = 30_000, 20_000, 500
+"""What the host sends first is more than an initial window: its FIN goes with the last of it."""
 QUESTION = b"all that I have to say" * 30
-LITTLE = 2000
+LITTLE = 3000
 A_WHILE = seconds(2)
-PACE = Flow(chunk=LITTLE // 2, every=milliseconds(600))
-"""Between the two chunks, no data carries the ACK of the peer's FIN."""
+PACE = Flow(chunk=LITTLE // 3, every=milliseconds(600))
+"""Between the chunks, no data carries the ACK of the peer's FIN."""
 SOON = seconds(5)
 FIN = match.tcp(has="FIN")
 DATA = match.tcp(longer_than=0)
@@ -113,7 +117,32 @@ DATA = match.tcp(longer_than=0)
 @drill(
     "forgets what it had to send",
     faults.python_stack(defects.closing.CLOSES_WITH_THE_PEER),
-    caught="the peer ended the stream after 1000 bytes of 2000",
+    caught="the peer ended the stream after 1000 bytes of 3000|once more did not come",
+)
+@drill(
+    "holds what it has to say until it closes",
+    faults.python_stack(defects.halves.HOLDS_IN_CLOSE_WAIT),
+    caught="only .* before the last of it",
+)
+@drill(
+    "does not acknowledge a FIN again",
+    faults.python_stack(defects.halves.SILENT_IN_CLOSE_WAIT),
+    caught="the ACK of the FIN, which came again, once more did not come",
+)
+@drill(
+    "takes any ACK for that of its last FIN",
+    faults.python_stack(defects.halves.ANY_ACK_IS_THE_LAST),
+    caught="the lost last FIN again did not come",
+)
+@drill(
+    "loses the last byte before its FIN",
+    faults.python_stack(defects.halves.LOSES_LAST_BYTE),
+    caught="(other bytes|end) .*",
+)
+@drill(
+    "does not acknowledge the peer's FIN",
+    faults.python_stack(defects.halves.SILENT_ON_LAST_FIN),
+    caught="acknowledged the FIN after",
 )
 def test_closes_from_either_side(bench: Bench) -> None:
     peer, dut = bench.host("peer", StackConfig.of(tcp={"tlp": False})), bench.host("dut")
@@ -124,6 +153,7 @@ def test_closes_from_either_side(bench: Bench) -> None:
         own_fin_out(bench, seen, peer, dut)
         merged(seen, peer, dut)
         lost(bench, seen, peer, dut)
+        last_lost(bench, seen, peer, dut)
         behind_a_hole(seen, peer, dut)
         closed_for_good(seen, peer, dut)
 
@@ -158,6 +188,8 @@ def peer_closes_first(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -
     c = peer.connect("dut", PASSIVE_PORT, within=SOON)
     c.send(QUESTION)
     c.shutdown()
+    c.host.run_until(lambda: not c.snapshot().flight, SOON)
+    expect_acked_again(bench, seen, c)
     if c.receive(LITTLE, within=SOON) != stream(PASSIVE_PORT)[:LITTLE]:
         raise ExpectationFailed(f"{c}: {LITTLE} bytes came, but not those that were sent")
     c.wait_for(State.TIME_WAIT, within=SOON)
@@ -165,9 +197,34 @@ def peer_closes_first(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -
     flow = flow_of(seen, PASSIVE_PORT)
     expect_no_reset(flow.down, "though the peer had only closed")
     expect_fin_acked(bench, flow.up, flow.down)
+    expect_in_time(flow)
     c.steer.send(TcpFlags.ACK)  # RFC 9293 3.5.2: the reset 'takes its sequence number from the ACK'
     number = c.tcp.rcv_nxt % (1 << 32)
     seen.wait_for("peer--dut", match.tcp(src_port=PASSIVE_PORT, has="RST", seq=number), SOON)
+
+
+def expect_acked_again(bench: Bench, seen: Capture, c: StackConnection) -> None:
+    """The peer's FIN comes once more, as if its ACK had been lost."""
+    ack = match.tcp(src_port=c.remote[1], ack=c.snapshot().snd_nxt % (1 << 32))
+    before = len(seen.at("peer--dut").all(ack))
+    c.steer.send(TcpFlags.FIN | TcpFlags.ACK, seq=(c.snapshot().snd_nxt - 1) % (1 << 32))
+    bench.wait_until(
+        lambda: len(seen.at("peer--dut").all(ack)) > before,
+        seconds(bench.tolerance("ack_delay", 0.5)),
+        "the ACK of the FIN, which came again, once more",
+    )
+
+
+def expect_in_time(flow: tcpflow.Connection) -> None:
+    """What the host had to say after the peer's FIN came when it was said."""
+    starts = [1 + PACE.chunk * turn for turn in range(3)]
+    times = [next(each.at for each in flow.down if each.seq <= at < each.end) for at in starts]
+    if times[2] - times[1] < PACE.every // 2:
+        raise ExpectationFailed(
+            f"peer--dut: the host sent what it had to say after the peer's FIN only "
+            f"{format_duration(Duration(times[2] - times[1]))} before the last of it, its "
+            f"application had said it {format_duration(PACE.every)} before"
+        )
 
 
 def expect_fin_acked(
@@ -190,16 +247,23 @@ def expect_fin_acked(
 def host_closes_first(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -> None:
     """FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT; the peer has much to say in between, after a while."""
     listener = peer.listen(PORT)
-    dut.tcp_connect(str(peer.address), PORT, send=100, seed=PORT)
+    dut.tcp_connect(str(peer.address), PORT, send=UP, seed=PORT)
     c = listener.accept(within=SOON)
-    c.receive_all(within=SOON)
+    if c.receive_all(within=SOON) != stream(PORT, UP):
+        raise ExpectationFailed(f"{c}: other bytes came before the host's FIN than were sent")
     bench.watch_for(A_WHILE)
-    c.send(stream(PORT), within=SOON)
+    c.send(stream(PORT)[:-REST], within=SOON)
+    c.host.run_until(lambda: bool(c.error) or not c.snapshot().flight, SOON)
+    expect_no_reset(flow_of(seen, PORT).up, "though the host had only shut down its sending side")
+    c.options.cork = True  # the last data goes with the FIN
+    c.send(stream(PORT)[-REST:])
     c.shutdown()
     expect_no_reset(flow_of(seen, PORT).up, "though the host had only shut down its sending side")
     expect_heard(dut, "client", PORT, stream(PORT))
     c.wait_for(State.CLOSED, within=SOON)
-    expect_no_reset(flow_of(seen, PORT).up, "though both sides have closed in order")
+    flow = flow_of(seen, PORT)
+    expect_no_reset(flow.up, "though both sides have closed in order")
+    expect_fin_acked(bench, flow.down, flow.up)
 
 
 def own_fin_out(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -> None:
@@ -264,6 +328,23 @@ def lost(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -> None:
     dut.tcp_result("client", LOST_PORT, within=SOON)
 
 
+def last_lost(bench: Bench, seen: Capture, peer: StackHost, dut: Host) -> None:
+    """LAST-ACK: the host's FIN is lost once, and an ACK comes that is not for it."""
+    latest = Duration(seconds(bench.tolerance("rto_first", 1.0)) + seconds(1))
+    dut.tcp_serve(LAST_PORT)
+    c = peer.connect("dut", LAST_PORT, within=SOON)
+    mine = match.tcp(src_port=LAST_PORT, has="FIN")
+    with peer.incoming.impaired(Drop(Nth(1, matching=FIN))):
+        c.shutdown()
+        seen.wait_for("peer--dut", mine, SOON)
+        c.steer.send(TcpFlags.ACK)
+        bench.wait_until(
+            lambda: len(seen.at("peer--dut").all(mine)) > 1, latest, "the lost last FIN again"
+        )
+    c.wait_for(State.TIME_WAIT, within=SOON)
+    expect_heard(dut, "server", LAST_PORT, b"")
+
+
 def behind_a_hole(seen: Capture, peer: StackHost, dut: Host) -> None:
     """The peer's last data is lost, its FIN is not."""
     dut.tcp_serve(HOLE_PORT)
@@ -294,6 +375,6 @@ def closed_for_good(seen: Capture, peer: StackHost, dut: Host) -> None:
     seen.wait_for("peer--dut", match.tcp(src_port=GONE_PORT, has="RST"), SOON)
 
 
-def stream(port: int) -> bytes:
+def stream(port: int, size: int = DOWN) -> bytes:
     """What flows down, or back, in the connection to ``port``."""
-    return hashlib.shake_128(port.to_bytes(8, "big")).digest(DOWN)
+    return hashlib.shake_128(port.to_bytes(8, "big")).digest(size)
