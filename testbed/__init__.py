@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from testbed.bench.drill import drill
     from testbed.bench.ppp_peer import PppPeer
     from testbed.bench.receiver import Receiver
+    from testbed.bench.recordings import NicRecording
     from testbed.bench.streams import Stream, frames_of
     from testbed.bench.tallies import ReceiveTally
     from testbed.bench.topology import Kind, Topology
@@ -180,6 +181,7 @@ _HOMES = {
     "Modify": "testbed.link.impair",
     "MtuHole": "testbed.link.impair",
     "NatConfig": "testbed.stack.nat",
+    "NicRecording": "testbed.bench.recordings",
     "Nth": "testbed.link.impair",
     "OverlapPolicy": "testbed.stack.config",
     "ParameterProblem": "testbed.wire",
@@ -317,6 +319,7 @@ __all__ = [
     "Modify",
     "MtuHole",
     "NatConfig",
+    "NicRecording",
     "Nth",
     "OverlapPolicy",
     "ParameterProblem",

@@ -171,6 +171,8 @@ class Bench(PlanHosts):
         """Stop recording, end streams and Python stacks, and take every stage out of the boxes."""
         for nic in self._nics.values():
             nic.end_streams()
+            for text in nic.end_recordings():
+                self.log(text)
         self._tell_losses()
         self.end_hosts()
         for box in self._boxes.values():

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 from testbed.bench import streams
+from testbed.bench.recordings import NicRecording
 from testbed.bench.streams import Stream
 from testbed.bench.tallies import ReceiveTally
 from testbed.errors import PlanError, Unsupported
 from testbed.hosts import Loop, Tap
 from testbed.link.port import FlawedSender
+from testbed.link.recorder import FilterLike, Limits, Wish, as_filter
+from testbed.link.recorder.wish import RING, SNAP
 from testbed.link.streams import Blend, Job, Pace, Values
 from testbed.timing import Duration, Instant
 from testbed.wire import EtherType, EthFrame, MacAddr, dissect, summary, to_bytes
@@ -42,6 +46,7 @@ class BenchNic:
         self._next = Instant(0)
         self._on_inject = on_inject
         self._streams: list[Stream] = []
+        self._recordings: list[NicRecording] = []
 
     @property
     def mac(self) -> MacAddr:
@@ -136,6 +141,55 @@ class BenchNic:
         ``captured`` they see them.
         """
         return ReceiveTally(self.role, self.tap, self._loop, captured=captured)
+
+    def record(
+        self,
+        wanted: FilterLike | None = None,
+        *,
+        until: FilterLike | None = None,
+        count: int | None = None,
+        size: int | None = None,
+        duration: Duration | None = None,
+        path: Path | None = None,
+        keep: int | None = None,
+        snap: int = SNAP,
+        ring: int = RING,
+        take: bool = False,
+        lossy: bool = False,
+    ) -> NicRecording:
+        """Record what comes to the NIC, at full rate, within a ``with`` block.
+
+        ``wanted`` frames, all by default: an expression as tcpdump takes it, or values by fields,
+        ``{"udp.dst_port": 53}``. It ends with the block, or with the first frame of ``until``,
+        after ``count`` frames, before it has more than ``size`` bytes, after ``duration``. The
+        frames go to the pcapng file ``path`` as they come, or stay in memory, of which the latest
+        ``keep`` bytes. Of each the first ``snap`` bytes are kept.
+
+        ``take`` keeps the frames from all others on this NIC, captures too, where that can be: the
+        greatest rates need it. ``ring`` is the memory for what waits to be written; when that is
+        full, frames are lost, and the block ends in a CaptureError unless it may be ``lossy``.
+        """
+        wish = Wish(
+            wanted=as_filter(wanted),
+            until=as_filter(until),
+            limits=Limits(count, size, duration),
+            snap=snap,
+            take=take,
+            ring=ring,
+            path=path,
+            keep=keep,
+        )
+        recording = NicRecording(self.role, wish, self.tap, self._loop, lossy=lossy)
+        self._recordings.append(recording)
+        return recording
+
+    def end_recordings(self) -> list[str]:
+        """Stop every recording that still runs; what was lost in any of them, in words."""
+        for recording in self._recordings:
+            recording.abandon()
+        return [
+            f"{each.role}: {each.losses}" for each in self._recordings if each.begun and each.lost
+        ]
 
     def end_streams(self) -> None:
         """Stop every stream that still runs, as the plan ends."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import tempfile
 from collections import deque
@@ -21,7 +22,7 @@ class Store(Protocol):
     def write(self, data: bytes | memoryview) -> None:
         """Take whole blocks; LinkError where there is no room."""
 
-    def read(self) -> bytes:
+    def read(self) -> bytes | mmap.mmap:
         """All that it holds."""
 
     def close(self) -> None:
@@ -51,12 +52,9 @@ class FileStore:
         except OSError as error:
             raise LinkError(f"{self._name}: cannot record more: {error.strerror}") from error
 
-    def read(self) -> bytes:
-        """All that was written."""
-        if self.path is not None:
-            return self.path.read_bytes()
-        self._file.seek(0)
-        return self._file.read()
+    def read(self) -> mmap.mmap:
+        """All that was written so far, mapped: it outlives close()."""
+        return mmap.mmap(self._file.fileno(), self.size, access=mmap.ACCESS_READ)
 
     def close(self) -> None:
         """Close the file."""
