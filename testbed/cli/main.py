@@ -16,6 +16,7 @@ from testbed.cli.exits import Exit
 from testbed.cli.inventory import inventory
 from testbed.cli.lab import lab
 from testbed.cli.plans import plans
+from testbed.cli.record import record
 from testbed.cli.run import drill, run
 from testbed.cli.stack import stack
 from testbed.errors import TestbedError, UsageError
@@ -68,5 +69,5 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-for command in (run, drill, plans, inventory, bench, lab, console, doctor, stack, analyse):
+for command in (run, drill, plans, inventory, bench, lab, console, doctor, stack, analyse, record):
     main.add_command(command)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from testbed.labs.requirements import SYSTEM_PATH, install_command, packages
 from testbed.labs.rootless import is_root
+from testbed.link.recorder.choosing import prospects as recorders
 from testbed.link.streams.choosing import prospects
 
 __all__ = ["Check", "LabState", "Report", "examine"]
@@ -27,7 +28,7 @@ class Check:
     """One thing that a lab needs or can use."""
 
     group: str
-    """``rights``, ``kernel``, ``senders``, ``commands`` or ``python``."""
+    """``rights``, ``kernel``, ``senders``, ``recorders``, ``commands`` or ``python``."""
     name: str
     ok: bool
     found: str
@@ -92,7 +93,8 @@ _FEATURES = (
 def examine() -> Report:
     """Look at everything. Features of the kernel are tried in throw-away namespaces."""
     rights, said = _rights()
-    checks = (rights, _raw_access(), *_kernel(said), *_senders(), *_commands(), *_python())
+    engines = (*_senders(), *_recorders())
+    checks = (rights, _raw_access(), *_kernel(said), *engines, *_commands(), *_python())
     simulated = LabState("sim", True, "anywhere: it touches nothing of this machine")
     return Report(checks, (simulated, _lab("virtual", checks), _lab("hardware", checks)))
 
@@ -177,6 +179,14 @@ def _senders() -> list[Check]:
     return [
         Check("senders", f"streams by {name}", works, why, "", ())
         for name, works, why in prospects()
+    ]
+
+
+def _recorders() -> list[Check]:
+    """How frames can be recorded here, the fastest first."""
+    return [
+        Check("recorders", f"recordings by {name}", works, why, "", ())
+        for name, works, why in recorders()
     ]
 
 

@@ -86,6 +86,11 @@ class Recorder:
         """Whether it records: no limit was reached, nothing went wrong."""
         return self._thread.is_alive()
 
+    def wait(self, seconds: float) -> bool:
+        """Wait for it to end by itself; whether it has."""
+        self._thread.join(seconds)
+        return not self.running
+
     def stop(self) -> None:
         """Take what waits, write the end of the file, let go of all but the store.
 
