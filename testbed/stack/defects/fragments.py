@@ -16,6 +16,7 @@ __all__ = [
     "COUNTS_DUPLICATES",
     "DIES_OF_OVERLAPS",
     "DIES_OF_PINGS",
+    "DROPS_ALL_WHEN_FULL",
     "EIGHT_AT_MOST",
     "EXTENDS_TIMER",
     "GIVES_UP_EARLY",
@@ -121,6 +122,16 @@ class _TellsWithoutFirst(Reassembler):
         if held.first is None:
             held.first = replace(packet, offset=0)
         return taken
+
+
+class _DropsAll(Reassembler):
+    __slots__ = ()
+
+    def _make_room(self, now: Instant) -> None:
+        full = self.held_bytes > self._config.reassembly_bytes
+        super()._make_room(now)
+        for key in list(self._datagrams) if full else ():
+            self._remove(key)
 
 
 class _MemoryGrows(Reassembler):
@@ -325,6 +336,14 @@ GLUES_OVERLAPS = Defect(
     "A stack puts overlapping fragments one behind the other: the datagram has bytes where "
     "nobody sent them, as from the teardrop attack of 1997.",
     {Reassembler: _Glues},
+)
+
+DROPS_ALL_WHEN_FULL = Defect(
+    "drops all when full",
+    "FR-08",
+    "A host empties its reassembly buffer when it is full: with one datagram too many under way, "
+    "none of them arrives.",
+    {Reassembler: _DropsAll},
 )
 
 MEMORY_GROWS = Defect(
