@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from testbed.bench import streams
+from testbed.bench.playing import PlayingNic
 from testbed.bench.recordings import NicRecording
+from testbed.bench.sending import Sending
 from testbed.bench.streams import Stream
 from testbed.bench.tallies import ReceiveTally
 from testbed.errors import PlanError, Unsupported
@@ -24,7 +26,7 @@ from testbed.wire import EtherType, EthFrame, MacAddr, dissect, summary, to_byte
 __all__ = ["BenchNic"]
 
 
-class BenchNic:
+class BenchNic(PlayingNic):
     """One controller NIC in one plan."""
 
     def __init__(
@@ -45,7 +47,7 @@ class BenchNic:
         self._max_rate = max_rate
         self._next = Instant(0)
         self._on_inject = on_inject
-        self._streams: list[Stream] = []
+        self._streams: list[Sending] = []
         self._recordings: list[NicRecording] = []
 
     @property

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from testbed.errors import LinkError, PlanError
+from testbed.bench.sending import PATIENCE, Sending
+from testbed.errors import PlanError
 from testbed.hosts import Loop, Tap
 from testbed.hosts.loop_sender import LoopSender
 from testbed.link.port import KernelPort, RatedPort
 from testbed.link.streams import Blend, Frames, Job, Listed, Pace, Sender
 from testbed.link.streams.places import lay_out
 from testbed.link.streams.values import as_number
-from testbed.timing import Duration, milliseconds, seconds
+from testbed.timing import Duration, seconds
 
-__all__ = ["Stream", "as_flows", "frames_of", "line_rate", "open_sender", "refuse_management"]
+__all__ = [
+    "SLOWEST",
+    "Stream",
+    "as_flows",
+    "frames_of",
+    "line_rate",
+    "open_sender",
+    "refuse_management",
+]
 
 ETHERNET = 1
 """LINKTYPE_ETHERNET (https://www.tcpdump.org/linktypes.html)."""
-
-LOOK_EVERY = milliseconds(5)
-PATIENCE = seconds(10)
-"""How much longer than it should a stream may take before it is given up."""
 
 SLOWEST = 50_000
 """Frames a second that any sender reaches, where none is asked for."""
@@ -33,7 +36,7 @@ SLOWEST = 50_000
 Opener = Callable[[Job], tuple[Sender, str]]
 
 
-class Stream:
+class Stream(Sending):
     """Frames that a NIC sends by itself, while the plan goes on; made by ``nic.stream(...)``.
 
     As a context manager it runs within the ``with`` block::
@@ -41,9 +44,6 @@ class Stream:
         with nic.stream(frame, vary={"eth.src": Increment(count=100)}, pps=10_000) as stream:
             ...
         assert other.received == stream.sent
-
-    ``sent`` counts to the frame what the NIC has sent, as the kernel's own counter of the interface
-    does; frames that the interface dropped are not in it once the stream is stopped.
     """
 
     def __init__(
@@ -57,26 +57,13 @@ class Stream:
         opener: Opener,
         on_change: Callable[[], None],
     ) -> None:
-        self.role = role
+        super().__init__(role, loop=loop, on_change=on_change)
         self.blend = blend
         self.job = job
         self.pace = job.pace
         """How fast it goes, or is to go."""
-        self.engine = ""
-        """What sends it; known once it was started."""
-        self.why = ""
-        """Why it is this engine and not a faster one."""
-        self._loop = loop
         self._pace_of = pace_of
-        self._open = opener
-        self._on_change = on_change
-        self._sender: Sender | None = None
-        self._running = False
-
-    @property
-    def sent(self) -> int:
-        """Frames sent so far, since the last start."""
-        return self._sender.sent if self._sender else 0
+        self._opener = opener
 
     @property
     def sent_by_flow(self) -> dict[str, int]:
@@ -84,22 +71,17 @@ class Stream:
         return dict(zip(self.blend.names, self.blend.split(self.sent), strict=True))
 
     @property
-    def running(self) -> bool:
-        """Whether it is sending, and not all is sent."""
-        return self._running and self._sender is not None and not self._sender.done
+    def sent_bytes(self) -> int:
+        """Bytes of the frames sent so far, about right where their lengths differ."""
+        return round(self.sent * self.blend.mean_length)
 
-    def start(self) -> Self:
-        """Begin with the first frame; PlanError when it runs already."""
-        if self._running:
-            raise PlanError(f"{self.role}: the stream runs already")
-        job = Job(self.blend, self.pace, self.job.count, self.job.duration)
-        sender, self.why = self._open(job)
-        self.engine = str(getattr(sender, "name", ""))
-        self._sender = sender
-        self._on_change()
-        self._running = True
-        sender.start()
-        return self
+    @property
+    def total(self) -> int | None:
+        """Frames in all; None where nobody knows."""
+        return self.job.count
+
+    def _open(self) -> tuple[Sender, str]:
+        return self._opener(Job(self.blend, self.pace, self.job.count, self.job.duration))
 
     def set_rate(
         self,
@@ -113,51 +95,6 @@ class Stream:
         if self._sender is not None and self._running:
             self._sender.set_pace(pace)
         self.pace = pace
-
-    def wait(self, within: Duration | None = None) -> int:
-        """Turn the loop until all is sent; how many that were.
-
-        PlanError for a stream without a count or duration. LinkError when it is not over in time:
-        by default, ten seconds after it should be.
-        """
-        if self._sender is None or not self._running:
-            return self.sent
-        deadline = self._loop.now() + (self._should_take() if within is None else within)
-        while self.running:
-            left = deadline - self._loop.now()
-            if left <= 0:
-                sent = self.sent
-                self.stop()
-                raise LinkError(f"{self.role}: the stream has sent only {sent} frames in its time")
-            self._loop.run_until(lambda: not self.running, Duration(min(LOOK_EVERY, left)))
-        self.stop()
-        return self.sent
-
-    def stop(self) -> int:
-        """Send no more; how many frames were sent. LinkError when the NIC could not send."""
-        if self._sender is not None and self._running:
-            self._running = False
-            try:
-                self._loop.call(self._sender.stop)
-            finally:
-                self._on_change()
-        return self.sent
-
-    def abandon(self) -> None:
-        """Stop at the end of a plan that does not care any more."""
-        with contextlib.suppress(LinkError):
-            self.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self.abandon()
-        else:
-            self.stop()
 
     def _should_take(self) -> Duration:
         if self.job.duration is not None:

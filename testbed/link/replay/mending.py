@@ -75,7 +75,7 @@ def _headers(heads: Heads) -> _Sums:
     return _Sums(which, start, start + length, start + 10, np.zeros(len(which), np.int64))
 
 
-def _transports(heads: Heads, protocol: IpProtocol, place: int) -> _Sums:
+def _transports(heads: Heads, protocol: int, place: int) -> _Sums:
     chosen: Bools = (heads.protocol == protocol) & (heads.transport > 0) & ~heads.fragment
     end = heads.end
     if protocol == IpProtocol.UDP:

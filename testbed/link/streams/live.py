@@ -117,6 +117,12 @@ class LiveSender(Counted):
         for thread in self._threads:
             thread.start()
 
+    def wait(self, within: float) -> bool:
+        """Wait until it is done, for so many seconds at most; whether it is."""
+        if self._threads:
+            self._threads[-1].join(within)
+        return self.done
+
     def _begin(self) -> None:
         """Set the words that say when frames are due; more threads may be added here."""
 

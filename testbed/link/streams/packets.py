@@ -126,6 +126,12 @@ class SocketSender(Counted):
         self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
         self._thread.start()
 
+    def wait(self, within: float) -> bool:
+        """Wait until it is done, for so many seconds at most; whether it is."""
+        if self._thread is not None:
+            self._thread.join(within)
+        return self.done
+
     def set_pace(self, pace: Pace) -> None:
         """Go on at another pace, from now on."""
         self._paced_from = (self._handed, time.monotonic_ns())
