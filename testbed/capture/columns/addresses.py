@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 import numpy as np
 
 from testbed.capture.columns.arrays import Gather, Ints
+from testbed.capture.columns.grouping import first_alike
 
 __all__ = ["Addresses"]
 
@@ -22,10 +23,13 @@ class Addresses:
 
     def number(self, gather: Gather, at: Ints) -> Ints:
         """The number of the IPv6 address at each offset."""
-        words = np.stack([gather.u4(at + place) for place in (0, 4, 8, 12)], axis=1)
-        each, back = np.unique(words.astype(">u4"), axis=0, return_inverse=True)
-        numbers = np.array([self._number(row.tobytes()) for row in each], np.int64)
-        return numbers[back.ravel()] if len(numbers) else np.empty(0, np.int64)
+        packed = gather.runs(at, 16)
+        halves = packed.view(np.uint64).reshape(-1, 2)
+        leaders = first_alike((halves[:, 0], halves[:, 1]))
+        each = np.flatnonzero(leaders == np.arange(len(at)))
+        numbers = np.empty(len(at), np.int64)
+        numbers[each] = [self._number(packed[place].tobytes()) for place in each.tolist()]
+        return numbers[leaders]
 
     def _number(self, packed: bytes) -> int:
         number = self._known.get(packed)

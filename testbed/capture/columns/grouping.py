@@ -8,7 +8,7 @@ import numpy as np
 
 from testbed.capture.columns.arrays import Bools, Ints, Numbers
 
-__all__ = ["Flows", "group"]
+__all__ = ["Flows", "first_alike", "group"]
 
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93)
 """Odd numbers that spread bits well; one for each attempt."""
@@ -58,7 +58,7 @@ def group(keys: tuple[Numbers, ...], rows: Ints) -> Flows:
     """Put together the rows whose keys are all the same; each key is as long as ``rows``."""
     if not len(rows):
         return Flows(rows, np.zeros(1, np.int64))
-    leaders = _leaders(keys, _MULTIPLIERS)
+    leaders = first_alike(keys)
     numbers = np.cumsum(leaders == np.arange(len(rows), dtype=leaders.dtype), dtype=leaders.dtype)
     flow = (numbers - 1)[leaders]
     count = int(numbers[-1])
@@ -67,10 +67,15 @@ def group(keys: tuple[Numbers, ...], rows: Ints) -> Flows:
     return Flows(rows[_sorted(flow, count)], starts)
 
 
-def _leaders(keys: tuple[Numbers, ...], multipliers: tuple[int, ...]) -> Numbers:
-    """The place of the first element with the same keys, for every element.
+def first_alike(keys: tuple[Numbers, ...]) -> Numbers:
+    """The place of the first element with the same keys, for every element."""
+    return _leaders(keys, _MULTIPLIERS)
 
-    A hash table, filled from the back so that the first element of those that fall into one slot
+
+def _leaders(keys: tuple[Numbers, ...], multipliers: tuple[int, ...]) -> Numbers:
+    """The same with some hashes: multipliers of one each.
+
+    A table is filled from the back so that the first element of those that fall into one slot
     is left standing there. Elements that have other keys than that one, be it by chance or because
     somebody made them so, are looked at again with another hash, and at last sorted.
     """

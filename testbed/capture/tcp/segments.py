@@ -98,7 +98,7 @@ def read_segments(
     flags = (control >> 16).astype(np.uint8)
     sequence, ack = headers.sequence[header], headers.ack[header]
     side = _sides(headers)[header]
-    starts, reused = _connections(found.starts, headers, header, flags, side)
+    starts, reused = _connections(found.starts, headers, header, (side, sequence, ack, flags))
     return Segments(
         columns=columns,
         headers=headers,
@@ -177,16 +177,13 @@ def _whole(headers: Headers, tcp: Bools, good: Bools) -> tuple[Ints, Ints, Numbe
 
 
 def _connections(
-    pairs: Ints,
-    headers: Headers,
-    header: Ints,
-    flags: Numbers,
-    side: Numbers,
+    pairs: Ints, headers: Headers, header: Ints, columns: tuple[Numbers, Numbers, Numbers, Numbers]
 ) -> tuple[Ints, Bools]:
     """Where each connection begins, and which SYNs reuse ports.
 
     ``pairs`` is where the segments between two endpoints begin, with the end behind.
     """
+    side, sequence, ack, flags = columns
     reused = np.zeros(len(flags), np.bool_)
     opening = np.flatnonzero(flags & SYN)
     if not len(opening):
@@ -195,13 +192,16 @@ def _connections(
     counts = np.bincount(between, minlength=len(pairs) - 1)
     first = pairs[:-1]
     usual = (flags[first] & SYN != 0) & (counts <= _expected(pairs, flags, side))
+    odd = np.flatnonzero((counts > 0) & ~usual)
+    bounds = np.searchsorted(between, (odd, odd + 1))
     begins: list[int] = []
-    for pair in np.flatnonzero((counts > 0) & ~usual).tolist():
-        start = int(pairs[pair])
-        ends = _Ends(headers, header[start : int(pairs[pair + 1])])
-        fresh, again = ends.split(opening[between == pair] - start)
-        begins += [start + index for index in fresh]
-        reused[[start + index for index in again]] = True
+    ends = _Ends(side, sequence, ack, flags)
+    alone = headers.src[header[first[odd]]] == headers.dst[header[first[odd]]]
+    alone &= headers.sport[header[first[odd]]] == headers.dport[header[first[odd]]]
+    for pair, low, high, own in zip(odd.tolist(), *bounds.tolist(), alone.tolist(), strict=True):
+        fresh, again = ends.split(int(pairs[pair]), opening[low:high].tolist(), alone=own)
+        begins += fresh
+        reused[again] = True
     return np.sort(np.concatenate((pairs, np.array(begins, np.int64)))), reused
 
 
@@ -218,26 +218,27 @@ def _expected(pairs: Ints, flags: Numbers, side: Numbers) -> Numbers:
 class _Ends:
     """The segments between two endpoints, and where the numbers of each one begin."""
 
-    def __init__(self, headers: Headers, rows: Ints) -> None:
-        self._src = headers.src[rows] << 16 | headers.sport[rows]
-        self._dst = headers.dst[rows] << 16 | headers.dport[rows]
-        self._sequence = headers.sequence[rows]
-        self._ack = headers.ack[rows]
-        self._flags = headers.control[rows] >> 16 & 0xFF
+    def __init__(self, side: Numbers, sequence: Numbers, ack: Numbers, flags: Numbers) -> None:
+        self._side = side
+        self._sequence = sequence
+        self._ack = ack
+        self._flags = flags
         self._initial: dict[int, int] = {}
 
-    def split(self, opening: Ints) -> tuple[list[int], list[int]]:
+    def split(self, start: int, opening: list[int], *, alone: bool) -> tuple[list[int], list[int]]:
         """Which of the SYNs begin a connection, and which reuse ports.
 
-        A SYN with another number than the one before begins a connection.
+        A SYN with another number than the one before begins a connection. The endpoints' segments
+        begin at ``start``; ``alone`` where both are the same one.
         """
+        self._initial = {}
         begins: list[int] = []
         again: list[int] = []
-        looked = 0
-        for index in opening.tolist():
-            self._look(looked, index)
+        looked = start
+        for index in opening:
+            self._look(looked, index, alone)
             looked = index
-            who, number = int(self._src[index]), int(self._sequence[index])
+            who, number = int(self._side[index]), int(self._sequence[index])
             if self._initial.get(who, number) == number:
                 continue
             again.append(index)
@@ -248,14 +249,14 @@ class _Ends:
                 self._initial = {}
         return begins, again
 
-    def _look(self, start: int, end: int) -> None:
+    def _look(self, start: int, end: int, alone: bool) -> None:
         """Learn from segments where the numbers begin: at the SYN, else one before the first."""
         for index in range(start, end):
             if len(self._initial) == 2:
                 return
-            syn = bool(self._flags[index] & SYN)
-            number = int(self._sequence[index]) - (0 if syn else 1)
-            self._initial.setdefault(int(self._src[index]), number & 0xFFFFFFFF)
-            if self._flags[index] & ACK:
+            who, flags = int(self._side[index]), int(self._flags[index])
+            number = int(self._sequence[index]) - (0 if flags & SYN else 1)
+            self._initial.setdefault(who, number & 0xFFFFFFFF)
+            if flags & ACK:
                 number = int(self._ack[index]) - 1 & 0xFFFFFFFF
-                self._initial.setdefault(int(self._dst[index]), number)
+                self._initial.setdefault(who if alone else 1 - who, number)
