@@ -16,14 +16,17 @@ from testbed.link.recorder.xdp import XdpEngine
 __all__ = ["open_recorder", "prospects"]
 
 
-def open_recorder(wish: Wish, interface: str, name: str = "") -> Recorder:
+def open_recorder(
+    wish: Wish, interface: str, name: str = "", *, in_kernel: bool = True
+) -> Recorder:
     """Begin to record at an interface of this thread's network namespace, in the fastest way.
 
-    ``name`` is what the file calls the interface. Raises LinkError where nothing can record.
+    ``name`` is what the file calls the interface; ``in_kernel`` False lets no program see its
+    frames. Raises LinkError where nothing can record.
     """
     watch = LinkWatch(interface)
     try:
-        engine, why = _open_engine(wish, interface)
+        engine, why = _open_engine(wish, interface, in_kernel=in_kernel)
         try:
             store = RollingStore(wish.keep) if wish.keep else FileStore(wish.path)
             about = f"{interface}, by {engine.name}, {engine.clock}"
@@ -37,11 +40,13 @@ def open_recorder(wish: Wish, interface: str, name: str = "") -> Recorder:
     return Recorder(engine, store, wish.limits, watch, why)
 
 
-def _open_engine(wish: Wish, interface: str) -> tuple[Engine, str]:
-    try:
-        return XdpEngine(wish, interface), "the fastest, and it works here"
-    except Unsupported as reason:
-        why = f"not {XdpEngine.name}: {reason}"
+def _open_engine(wish: Wish, interface: str, *, in_kernel: bool) -> tuple[Engine, str]:
+    why = f"not {XdpEngine.name}: no program was to see the frames"
+    if in_kernel:
+        try:
+            return XdpEngine(wish, interface), "the fastest, and it works here"
+        except Unsupported as reason:
+            why = f"not {XdpEngine.name}: {reason}"
     return RingEngine(wish, interface), why
 
 

@@ -98,6 +98,16 @@ class Classic:
         every = (*before, *self.codes)
         return b"".join(struct.pack("=HBBI", c.code, c.jt, c.jf, c.k) for c in every)
 
+    def reached(self) -> set[int]:
+        """Which instructions a frame can come to."""
+        found, todo = set(), [0]
+        while todo:
+            at = todo.pop()
+            if at not in found:
+                found.add(at)
+                todo += _targets(at, self.codes[at])
+        return found
+
     def __str__(self) -> str:
         return self.text or f"{len(self.codes)} instructions"
 

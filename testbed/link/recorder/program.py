@@ -142,6 +142,8 @@ def _write_block(asm: Assembler, ahead: int) -> None:
     asm.store(R9, 4, R3, size=4).mov(R1, R9).add(R1, R2)
     asm.store(R1, HEAD - 4, 0, size=4).store(R1, HEAD, R3, size=4)
     _copy_short(asm)
+    # No frame is empty; a filter that looked at its length can have made the verifier forget that.
+    asm.jump_if(R8, "<", 1, "done")
     asm.mov(R1, R6).mov(R2, 0).mov(R3, R9).add(R3, HEAD).mov(R4, R8)
     asm.call(Helper.XDP_LOAD_BYTES).jump_if(R0, "!=", 0, "done").label("copied")
 

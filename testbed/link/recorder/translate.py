@@ -23,7 +23,8 @@ _DIRECT: Final = 256
 def emit_filter(asm: Assembler, program: Classic, accept: str, reject: str, base: int) -> None:
     """Go to ``accept`` or ``reject``, by the frame whose context is in R6.
 
-    R9 is the frame's length; it, R6 and R7 are kept. ``base`` is where its part of the stack ends.
+    R9 is the frame's length, which the verifier knows not to be 0; it, R6 and R7 are kept.
+    ``base`` is where its part of the stack ends.
     """
     _Translation(asm, program, accept, reject, base).emit()
 
@@ -46,12 +47,14 @@ class _Translation:
 
     def emit(self) -> None:
         asm = self._asm
+        # Never taken, for no frame is of 0 bytes; but the verifier refuses what no jump leads to.
+        asm.jump_if(R9, "==", 0, self._accept).jump_if(R9, "==", 0, self._reject)
         asm.mov(R8, 0).store(R10, self._x, 0)
         for word in {code.k for code in self._program.codes if code.code in (0x60, 0x61)}:
             asm.store(R10, self._word(word), 0)
-        for at, code in enumerate(self._program.codes):
+        for at in sorted(self._program.reached()):
             asm.label(self._label(at))
-            self._emit(at, code)
+            self._emit(at, self._program.codes[at])
 
     def _label(self, at: int) -> str:
         return f"{self._name} {at}"
