@@ -52,6 +52,7 @@ def test_the_data_of_the_graphs_are_in_the_page():
     assert up["edge"][1] - up["ack"][1] == 1000
     assert "probe" in {data["kinds"][kind] for kind in closed["ways"][0]["k"]}
     assert closed["stalls"][0][2] == "receiver"
+    assert len(up["ct"]) == len(up["cw"]) == len(up["cl"]) > 0
 
 
 def test_the_page_asks_for_nothing_from_outside():

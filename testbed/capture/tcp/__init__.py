@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from testbed.capture.tcp.analysis import Analysis, analyse
 from testbed.capture.tcp.connection import Connection, Endpoint, Offer
+from testbed.capture.tcp.cwnd import CongestionWindow
 from testbed.capture.tcp.flags import Flag
 from testbed.capture.tcp.stalls import Stall
 from testbed.capture.tcp.traced import TracedTcp
@@ -21,6 +22,7 @@ from testbed.capture.tcp.way import Cause, Way
 __all__ = [
     "Analysis",
     "Cause",
+    "CongestionWindow",
     "Connection",
     "Endpoint",
     "Flag",

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from testbed.capture.columns.arrays import Ints
+from testbed.capture.tcp.cwnd import CongestionWindow, estimate_window
 from testbed.capture.tcp.flags import ACK, FIN, RST, SYN, Flag
 from testbed.capture.tcp.options import Options
 from testbed.capture.tcp.segments import Segments
@@ -109,6 +110,11 @@ class Connection:
     def down(self) -> Way:
         """What the server sent."""
         return self._way(1 - self._client)
+
+    @cached_property
+    def windows(self) -> tuple[CongestionWindow, CongestionWindow]:
+        """An estimate of the congestion windows of client and server; ``cwnd`` says how."""
+        return estimate_window(self.up, self.down), estimate_window(self.down, self.up)
 
     def _way(self, side: int) -> Way:
         segments, tracks = self.segments, self._tracks

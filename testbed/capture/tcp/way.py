@@ -18,6 +18,10 @@ _LEAST_TIMEOUT = 190_000_000
 """No sender waits less for its timer (RFC 6298 says 1 s, Linux 200 ms); in nanoseconds."""
 
 
+_HOLES = 1000
+"""How many holes of a direction are remembered, the latest ones."""
+
+
 class Cause(Enum):
     """Why a segment was sent again."""
 
@@ -52,9 +56,33 @@ class Way:
 
     @cached_property
     def again(self) -> Bools:
-        """Which segments carry what was sent before."""
+        """Which segments carry what was sent before.
+
+        What is told to be out of order is among them where all of it had been seen already: that
+        was not overtaken, but sent again too soon for the flag to know.
+        """
         again: Bools = (self.flags & _AGAIN) != 0
+        early = np.flatnonzero(self.flags & int(Flag.OUT_OF_ORDER))
+        if len(early):
+            again[early[self._seen_before(early)]] = True
         return again
+
+    def _seen_before(self, early: Ints) -> Bools:
+        """Whether segments fill no hole that is there when they come."""
+        expected = np.maximum.accumulate(self.end)
+        expected[1:], expected[0] = expected[:-1].copy(), self.start[0]
+        asked = set(early.tolist())
+        holes: list[tuple[int, int]] = []
+        seen: list[bool] = []
+        for place in np.flatnonzero((self.start != expected) & (self.end > self.start)).tolist():
+            start, end = int(self.start[place]), int(self.end[place])
+            if start > expected[place]:
+                holes.append((int(expected[place]), start))
+            left = [hole for low, high in holes for hole in _without(low, high, start, end)]
+            if place in asked:
+                seen.append(left == holes)
+            holes = left[-_HOLES:]
+        return np.array(seen, np.bool_)
 
     @property
     def bytes(self) -> int:
@@ -106,10 +134,6 @@ class Way:
         took = times[exact] - sent[place[exact]]
         return times[exact][took >= 0], took[took >= 0]
 
-    def congestion_window(self) -> int:
-        """The most that was out at once, in bytes: what the congestion window was at least."""
-        return int(self.flight.max()) if len(self.flight) else 0
-
     @cached_property
     def causes(self) -> tuple[tuple[int, Cause], ...]:
         """Each segment that was sent again, by its place in this direction, and why."""
@@ -159,3 +183,10 @@ class Way:
     def holes(self) -> int:
         """How many holes SACK blocks told of: one before each place that blocks begin at."""
         return len(np.unique(self.sack[:, 1])) if len(self.sack) else 0
+
+
+def _without(low: int, high: int, start: int, end: int) -> list[tuple[int, int]]:
+    """What is left of a hole when a segment has come."""
+    if end <= low or start >= high:
+        return [(low, high)]
+    return [part for part in ((low, start), (end, high)) if part[0] < part[1]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from testbed.capture.tcp import Connection, Offer, Way
+from testbed.capture.tcp import CongestionWindow, Connection, Offer, Way
 
 __all__ = ["summarise"]
 
@@ -28,8 +28,8 @@ def summarise(connection: Connection) -> dict[str, Any]:
         "opening": connection.opening,
         "closing": connection.closing,
         "offers": {"client": _offer(client), "server": _offer(server)},
-        "up": _way(connection.up),
-        "down": _way(connection.down),
+        "up": _way(connection.up, connection.windows[0]),
+        "down": _way(connection.down, connection.windows[1]),
         "flags": connection.counts(),
         "retransmissions": dict(connection.causes()),
         "stalls": [
@@ -55,7 +55,7 @@ def _offer(offer: Offer | None) -> Mapping[str, Any] | None:
     }
 
 
-def _way(way: Way) -> dict[str, Any]:
+def _way(way: Way, window: CongestionWindow) -> dict[str, Any]:
     times, trips = way.round_trips
     span = int(way.time[-1] - way.time[0]) if len(way.time) else 0
     sizes = way.length[way.length > 0]
@@ -64,7 +64,15 @@ def _way(way: Way) -> dict[str, Any]:
         "bytes": way.bytes,
         "bits_per_second": way.bytes * 8e9 / span if span else None,
         "largest_segment": int(sizes.max()) if len(sizes) else None,
-        "largest_flight": way.congestion_window(),
+        "largest_flight": int(way.flight.max()) if len(way.flight) else 0,
+        "congestion_window": {
+            "samples": len(window.size),
+            "median": float(np.median(window.size)),
+            "largest": window.largest,
+            "confidence": round(window.confidence, 3),
+        }
+        if len(window.size)
+        else None,
         "sack_holes": way.holes,
         "round_trip": {
             "samples": len(times),

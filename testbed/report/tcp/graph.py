@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from testbed.capture.columns.arrays import Ints
-from testbed.capture.tcp import Connection, Flag, Way
+from testbed.capture.tcp import CongestionWindow, Connection, Flag, Way
 
 __all__ = ["KINDS", "POINTS", "graph_of"]
 
@@ -41,7 +41,12 @@ def graph_of(connection: Connection) -> dict[str, Any]:
             [_micro(stall.start - start), _micro(stall.span), stall.cause, stall.reason]
             for stall in connection.stalls[:200]
         ],
-        "ways": [_way(way, frames, start) for way in (connection.up, connection.down)],
+        "ways": [
+            _way(way, frames, start) | _window(window, start)
+            for way, window in zip(
+                (connection.up, connection.down), connection.windows, strict=True
+            )
+        ],
     }
 
 
@@ -74,6 +79,17 @@ def _way(way: Way, frames: Ints, start: int) -> dict[str, Any]:
         ],
         "rt": _times(times, start),
         "rtt": (trips / 1000).tolist(),
+    }
+
+
+def _window(window: CongestionWindow, start: int) -> dict[str, Any]:
+    """The estimate of the congestion window; ``cl`` is 1 where it is more than a lower bound."""
+    shown = slice(0, POINTS)
+    return {
+        "ct": _times(window.time[shown], start),
+        "cw": window.size[shown].tolist(),
+        "cl": window.limited[shown].astype(np.int64).tolist(),
+        "sure": round(100 * window.confidence),
     }
 
 

@@ -197,7 +197,10 @@
   };
   const onFlight = (graph, x) => {
     const i = nearest(graph, state.way.t, x);
-    return i < 0 ? "" : `frame ${state.way.frame[i]}, ${span(state.way.t[i])}\n${state.way.flight[i]} bytes in flight`;
+    if (i < 0) return "";
+    const window = place(state.way.ct, state.way.t[i] + 0.001) - 1;
+    const told = window < 0 ? "" : `\ncwnd ${state.way.cl[window] ? "about" : "at least"} ${state.way.cw[window]}`;
+    return `frame ${state.way.frame[i]}, ${span(state.way.t[i])}\n${state.way.flight[i]} bytes in flight${told}`;
   };
 
   const sequence = new Graph("sequence", onSequence);
@@ -253,8 +256,10 @@
     trips.begin(0, most(way.rtt.slice(...inSight(way.rt)), 1));
     trips.dots(way.rt, way.rtt, "ack");
     trips.end();
-    flight.begin(0, most(way.flight.slice(...inSight(way.t, 1)), 1));
+    flight.begin(0, most(way.cw.slice(...inSight(way.ct, 1)), most(way.flight.slice(...inSight(way.t, 1)), 1)));
     flight.stairs(way.t, way.flight, "edge");
+    flight.stairs(way.ct, way.cw, "cwnd");
+    flight.dots(way.ct.filter((_, i) => way.cl[i]), way.cw.filter((_, i) => way.cl[i]), "cwnd");
     flight.end();
   };
 
@@ -285,6 +290,7 @@
       again.length ? `sent again: ${again.join(", ")}` : "", counts.join(", "),
       state.way.cut ? `the first ${data.points} segments are drawn, ${state.way.cut} are not` : "",
     ].filter(Boolean).join(" · ");
+    byId("sure").textContent = state.way.ct.length ? `${state.way.sure} of 100 samples are the window, the others a lower bound` : "";
     byId("stalls").replaceChildren(...connection.stalls.map(([start, length, cause, reason]) => {
       const item = document.createElement("li");
       const button = document.createElement("button");
