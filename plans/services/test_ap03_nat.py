@@ -32,6 +32,9 @@ TOPOLOGY = Topology.star("dut:router", "a", "b", "c")
 AFTER_NAT = "type filter hook postrouting priority 150;"
 BEFORE_NAT = "type filter hook prerouting priority -310;"
 STALE = "set 0xdead"
+NOP = b"\x01"
+HEADERS = ((0xBA, b""), (0x03, b""), (0, NOP * 4), (0x28, NOP * 8))
+"""Types of service (expedited, marked as congested, ...) and options that do nothing."""
 
 
 @pytest.mark.behaviour("AP-03", clause="RFC 3022 4.1")
@@ -100,6 +103,40 @@ def expect_told(nat: Translator, talk: Talk) -> None:
             f"{nat.dut.name} tells of {talk.kind} port {talk.port} of {talk.host}: "
             f"{told or 'nothing'}, expected one mapping, to port {talk.outside}"
         )
+
+
+@pytest.mark.behaviour("AP-03", clause="RFC 3022 4.1, RFC 1812 4.2.2.6, 5.3.1")
+@pytest.mark.topology(TOPOLOGY)
+@drill(
+    "clears the type of service",
+    faults.nft(AFTER_NAT, 'oifname "{b}" ip protocol udp ip dscp set 0'),
+    caught="b--dut: expect 1 of .*dscp=46",
+)
+@drill(
+    "strips options",
+    faults.nft(AFTER_NAT, 'oifname "{a}" ip protocol udp @nh,160,32 set 0'),
+    caught="a--dut: expect 1 of .*options=01010101",
+)
+def test_type_of_service_and_options_are_left_as_they_are(bench: Bench) -> None:
+    """DSCP, ECN and options are no business of a translator's, in either direction."""
+    nat = Translator(bench)
+    with bench.capture() as seen, nat.on():
+        talk = Talk(nat, seen, "udp", 5012)
+        talk.begin()
+        for turn, (tos, options) in enumerate(HEADERS):
+            header = {"tos": tos, "options": options, "ident": 0x5012 + turn}
+            for leaf, packet in (
+                ("a", replace(talk.asked(b"marked"), **header)),
+                ("b", replace(talk.answered(b"marked"), **header)),
+            ):
+                nat.send(leaf, packet)
+                seen.wait_for("b--dut" if leaf == "a" else "a--dut", match.ipv4(ident=packet.ident))
+    for turn, (tos, options) in enumerate(HEADERS):
+        left = match.ipv4(dscp=tos >> 2, ecn=tos & 3, options=options, ident=0x5012 + turn)
+        left &= match.ipv4(ttl=63, bad_checksum=False)
+        left &= match.udp(payload=b"marked", bad_checksum=False)
+        seen.at("b--dut").expect_count(left & match.ipv4(src=nat.outside), 1)
+        seen.at("a--dut").expect_count(left & match.ipv4(dst=talk.host), 1)
 
 
 @pytest.mark.behaviour("AP-03", clause="RFC 768, RFC 3022 4.1")

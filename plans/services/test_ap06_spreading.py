@@ -5,13 +5,16 @@ twice its share: whatever the method, hashing apart, that is a low bar. All that
 connection goes to one server, whatever others come in between: the bytes of the stream are whole
 and in order, both ways, also when the client ends its side first (RFC 9293 3.6: the other side may
 go on to send). The client sees no address but the one that it connected to. A connection that
-carries nothing is kept for the time that was set. A server that refuses connections gets no client,
-and gets some again when it is back.
+carries nothing is kept for the time that was set, and not for ever. A server that refuses
+connections, or that says nothing at all, gets no client: whoever was sent there comes to another.
+One that is back gets some again.
 
 Clients and servers are Python stacks. The time in which a server counts as dead is set to 2 s, the
-idle time to 10 s; a connection may take ``balancer_connect`` (seconds, 5).
+idle time to 10 s; a connection may take ``balancer_connect`` (seconds, 5), where a server is silent
+``balancer_silent`` (10). An idle connection is over after ``idle`` (1.5) times its time and 1 s.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
@@ -19,8 +22,10 @@ import pytest
 
 from testbed import (
     Bench,
+    Drop,
     Duration,
     ExpectationFailed,
+    Nth,
     StackConfig,
     StackConnection,
     StackHost,
@@ -34,6 +39,7 @@ PORT, BEHIND = 80, 8080
 SERVERS = ("one", "two", "three")
 CONNECTIONS = 12
 IDLE, RETRY = seconds(10), seconds(2)
+LATE = b"are you still there after all this time?"
 
 AP06 = pytest.mark.behaviour("AP-06")
 FARM = pytest.mark.topology(Topology.star("dut:balancer", "client", *SERVERS))
@@ -58,13 +64,15 @@ class Farm:
         """How long a connection may take."""
         return seconds(self.bench.tolerance("balancer_connect", 5))
 
-    def connect(self) -> tuple[StackConnection, str, StackConnection]:
+    def connect(
+        self, within: Duration | None = None
+    ) -> tuple[StackConnection, str, StackConnection]:
         """A connection of the client's; the server's name, and its end of it."""
         mine = self.client.connect(self.address, PORT, within=self.within)
         mine.send(b"hello\n")
         self.bench.wait_until(
             lambda: any(each.tcp.readable for each in self.listeners.values()),
-            self.within,
+            within or self.within,
             "the client's connection at a server",
         )
         name = next(each for each, found in self.listeners.items() if found.tcp.readable)
@@ -156,6 +164,32 @@ def test_a_silent_flow_is_kept_for_its_time(bench: Bench) -> None:
         expect_bytes(theirs.receive(12), b"still there?", "what came after a silence")
         theirs.send(b"yes")
         expect_bytes(mine.receive(3), b"yes", "the answer after a silence")
+
+
+@AP06
+@FARM
+def test_a_flow_that_is_silent_for_longer_is_over(bench: Bench) -> None:
+    made = farm(bench, *SERVERS)
+    with bench.capture() as seen:
+        mine, name, _ = made.connect()
+        bench.watch_for(Duration(round(IDLE * bench.tolerance("idle", 1.5)) + seconds(1)))
+        with suppress(ExpectationFailed):  # the client may have been told
+            mine.send(LATE)
+        seen.settle()
+    seen.at(f"{name}--dut").expect_none(match.containing(LATE))
+
+
+@AP06
+@FARM
+def test_a_server_that_says_nothing_keeps_nobody_waiting(bench: Bench) -> None:
+    made = farm(bench, *SERVERS)
+    patience = seconds(bench.tolerance("balancer_silent", 10))
+    silent = Drop(Nth(*range(1, 1000), matching=match.tcp(src_port=BEHIND)))
+    with made.hosts["two"].outgoing.impaired(silent):
+        for _ in range(2 * len(SERVERS)):
+            _, name, _ = made.connect(patience)
+            if name == "two":
+                raise ExpectationFailed("dut: a client was joined to a server that answers nothing")
 
 
 @AP06

@@ -29,12 +29,14 @@ __all__ = [
     "FLOW_HOPS",
     "FORGETS_IDLE_FLOWS",
     "IGNORES_LIMIT",
+    "KEEPS_IDLE_FLOWS",
     "LIMITS_FOR_EVER",
     "NEVER_COMES_BACK",
     "ONE_BUDGET_FOR_ALL",
     "PASSES_DENIED_PATHS",
     "PASSES_DENIED_SOURCES",
     "SENDS_TO_THE_DEAD",
+    "WAITS_FOR_THE_SILENT",
 ]
 
 # Spreading
@@ -166,6 +168,30 @@ class _Unmasked(Flow):
         super().give(data)
 
 
+class _Keeping(Flow):
+    def rest(self, now: Instant) -> None:
+        """Whoever is silent may be so for ever."""
+
+
+class _Waiting(Flow):
+    def _connect_late(self, now: Instant) -> None:
+        """Go on waiting for the server."""
+
+
+KEEPS_IDLE_FLOWS: Final = Defect(
+    "keeps idle flows for ever",
+    "AP-06",
+    "The clock of idle flows is set and never looked at: after a week the table is full of clients "
+    "that were switched off.",
+    {Flow: _Keeping},
+)
+WAITS_FOR_THE_SILENT: Final = Defect(
+    "waits for a server that is silent",
+    "AP-06",
+    "A server that lost its power refuses nothing: a balancer that waits for its answer has every "
+    "third client wait, too.",
+    {Flow: _Waiting},
+)
 FORGETS_IDLE_FLOWS: Final = Defect(
     "forgets idle flows too early",
     "AP-06",

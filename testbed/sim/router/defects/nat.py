@@ -17,6 +17,7 @@ from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 __all__ = [
     "CHECKSUM_STALE",
     "CHECKSUM_STALE_INWARD",
+    "CLEARS_TYPE_OF_SERVICE",
     "DROPS_FRAGMENTS",
     "ERRORS_STAY_OUTSIDE",
     "FORGETS_EARLY",
@@ -28,6 +29,7 @@ __all__ = [
     "NO_ICMP",
     "QUOTES_OUTSIDE",
     "SHARED_MAPPING",
+    "STRIPS_OPTIONS",
 ]
 
 _PROTOCOLS: Final = {IpProtocol.TCP: 16, IpProtocol.UDP: 6, IpProtocol.ICMP: 2}
@@ -188,6 +190,22 @@ class _LeaksUntranslatable(NatRouter):
             super().translate(packet, interface, now)
 
 
+class _ClearsTos(Nat):
+    __slots__ = ()
+
+    def outward(self, packet: IPv4Packet, now: Instant) -> IPv4Packet | None:
+        changed = super().outward(packet, now)
+        return None if changed is None else replace(changed, tos=0)
+
+
+class _StripsOptions(Nat):
+    __slots__ = ()
+
+    def inward(self, packet: IPv4Packet, now: Instant) -> IPv4Packet | None:
+        changed = super().inward(packet, now)
+        return None if changed is None else replace(changed, options=b"")
+
+
 CHECKSUM_STALE: Final = Defect(
     "checksum stale",
     "AP-03",
@@ -270,4 +288,18 @@ LEAKS_INSIDE: Final = Defect(
     "The last segments of a connection leave untranslated, with addresses that are nobody's "
     "outside.",
     {NatRouter: _LeaksUntranslatable},
+)
+CLEARS_TYPE_OF_SERVICE: Final = Defect(
+    "clears the type of service",
+    "AP-03",
+    "A translator makes headers anew and forgets DSCP and ECN: calls behind it stutter whenever "
+    "somebody downloads.",
+    {Nat: _ClearsTos},
+)
+STRIPS_OPTIONS: Final = Defect(
+    "strips options",
+    "AP-03",
+    "A translator makes headers anew without their options: what a host had asked of the routers "
+    "on the way is asked of none.",
+    {Nat: _StripsOptions},
 )
