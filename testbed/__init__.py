@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from testbed.bench.topology import Kind, Topology
     from testbed.bench.transfers import Transfer
     from testbed.bench.translation import Talk, Translator
+    from testbed.bench.trials import Trials
     from testbed.capture import Matcher, PointView, TracedFrame, match, tcpflow
     from testbed.devices.capabilities import Host
     from testbed.devices.hearing import Hearing, Try
@@ -224,6 +225,7 @@ _HOMES = {
     "TracedFrame": "testbed.capture",
     "Transfer": "testbed.bench.transfers",
     "Translator": "testbed.bench.translation",
+    "Trials": "testbed.bench.trials",
     "TransferResult": "testbed.devices.values",
     "Try": "testbed.devices.hearing",
     "UdpDatagram": "testbed.wire",
@@ -361,6 +363,7 @@ __all__ = [
     "Transfer",
     "TransferResult",
     "Translator",
+    "Trials",
     "Try",
     "UdpDatagram",
     "UnknownOption",

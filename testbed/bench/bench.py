@@ -21,7 +21,7 @@ from testbed.capture import Matcher, Point, Trace
 from testbed.devices.values import Flow
 from testbed.errors import ExpectationFailed, PlanError, Unsupported
 from testbed.hosts import Subscription
-from testbed.report import NoteRecord
+from testbed.report import BenchmarkRecord, NoteRecord
 from testbed.sim.journey import Hop
 from testbed.timing import Duration, Instant, format_duration
 from testbed.wire import summary
@@ -48,9 +48,11 @@ class Bench(PlanHosts):
         self._boxes: dict[str, BenchBox] = {}
         self._mirrored: tuple[str, ...] = ()
         self._beacons = Beacons(self.loop, nonce)
+        self.benchmarks: list[BenchmarkRecord] = []
+        """What this plan has measured, for the report."""
         self.trace = Trace(
             [
-                Point(name, f"controller NIC {tap.port.name}, {placement}")
+                Point(name, f"controller NIC {tap.port.name}, {placement}", clock_of(tap.port))
                 for name, tap in self._taps.items()
             ],
             recognise=self._recognise,
@@ -153,6 +155,28 @@ class Bench(PlanHosts):
         now = self.loop.wall_now()
         self.notes.append(NoteRecord(at=now, text=text))
         self.trace.mark(now, text)
+
+    def say(self, text: str) -> None:
+        """Tell whoever watches the run what is going on; the report does not have it."""
+        self._session.say(text)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether time is virtual."""
+        return self._session.simulated
+
+    @contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """Keep frames out of the plan's trace for a block: more than anybody would look at."""
+        for tap in self._taps.values():
+            tap.pump()
+        for subscription in self._subscriptions:
+            subscription.close()
+        self._subscriptions = []
+        try:
+            yield
+        finally:
+            self._subscriptions = self._record()
 
     def journeys(self, matcher: Matcher) -> list[list[Hop]]:
         """Where frames went on a sim bench: for each that matches, it and all that came of it.

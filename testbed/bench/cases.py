@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -34,6 +35,8 @@ class Marked:
     doc: str
     slow: str = ""
     """Why the plan takes so long that it runs only where slow plans are asked for."""
+    minimum: Mapping[str, float] | None = None
+    """Of a benchmark: what the device must reach, by name, which may be nothing; else None."""
 
     @property
     def family(self) -> str:
@@ -96,6 +99,7 @@ def read_marks(definition: pytest.Item | pytest.Function) -> Marked:
         drills=tuple(_drill(mark) for mark in definition.iter_markers("drill")),
         doc=doc,
         slow=_slow(definition.get_closest_marker("slow")),
+        minimum=_minimum(definition.get_closest_marker("performance")),
     )
 
 
@@ -105,6 +109,17 @@ def _slow(mark: pytest.Mark | None) -> str:
     if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not mark.args[0]:
         raise PlanError('slow(...): say why, such as slow("R2 is 100 s at least")')
     return mark.args[0]
+
+
+def _minimum(mark: pytest.Mark | None) -> Mapping[str, float] | None:
+    if mark is None:
+        return None
+    minimum = mark.kwargs.get("minimum") or {}
+    if mark.args or mark.kwargs.keys() - {"minimum"} or not isinstance(minimum, Mapping):
+        raise PlanError(
+            'performance(...): expected what the device must reach: minimum={"throughput": 0.9}'
+        )
+    return dict(minimum)
 
 
 def _drill(mark: pytest.Mark) -> Drill:

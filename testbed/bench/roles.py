@@ -116,7 +116,8 @@ class Roles:
     def stated(self, role: str, name: str) -> float | None:
         """What the bench file says that the device's data sheet promises; None where it is silent.
 
-        ``fdb_capacity`` in addresses, ``learning_rate`` in addresses per second.
+        ``fdb_capacity`` in addresses, ``learning_rate`` in addresses per second; what benchmarks
+        ask for is in ``testbed.bench.trials.STATED``.
         """
         return self._session.file.node(self.device(role).name).stated.get(name)
 

@@ -106,6 +106,10 @@ class BenchSession:
             self.restore_notes += self.undo_since(0)
             self._compare_with_baselines()
 
+    def say(self, text: str) -> None:
+        """Tell whoever runs this what happens."""
+        self._say(text)
+
     def driver(self, name: str) -> ConfiguredDriver:
         """The driver of a device; its configuration is read before it is first touched."""
         driver: ConfiguredDriver = self.gear.driver(name)

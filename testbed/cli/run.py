@@ -31,6 +31,31 @@ slow_option = click.option(
     is_flag=True,
     help="Also the plans that take minutes, which are left out otherwise, but on a sim bench.",
 )
+performance_option = click.option(
+    "--performance",
+    is_flag=True,
+    help="Also the benchmarks of devices (RFC 2544, RFC 2889), which are left out otherwise.",
+)
+trial_duration_option = click.option(
+    "--trial-duration",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long a benchmark's trials last: 60 s by RFC 2544; 1 ms on a sim bench.",
+)
+trials_option = click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many trials are averaged: 20 and 50 by RFC 2544; 2 on a sim bench.",
+)
+frame_size_option = click.option(
+    "--frame-size",
+    "frame_sizes",
+    type=int,
+    multiple=True,
+    metavar="BYTES",
+    help="Benchmark with frames of this size only, FCS included. May be given several times.",
+)
 seed_option = click.option(
     "--seed",
     type=int,
@@ -85,6 +110,14 @@ def _arguments(plans: tuple[str, ...], bench_file: Path, artifacts: str, capture
     ]
 
 
+def _shortening(
+    duration: float | None, trials: int | None, frame_sizes: tuple[int, ...]
+) -> list[str]:
+    given = [] if duration is None else ["--bench-trial-duration", str(duration)]
+    given += [] if trials is None else ["--bench-trials", str(trials)]
+    return given + [word for size in frame_sizes for word in ("--bench-frame-size", str(size))]
+
+
 @click.command()
 @plans_argument
 @bench_option
@@ -93,6 +126,10 @@ def _arguments(plans: tuple[str, ...], bench_file: Path, artifacts: str, capture
 @capture_option
 @artifacts_option
 @slow_option
+@performance_option
+@trial_duration_option
+@trials_option
+@frame_size_option
 @seed_option
 @click.option(
     "--python-hosts",
@@ -113,6 +150,10 @@ def run(  # noqa: PLR0917 - click passes each option by name
     capture: str,
     artifacts: str,
     slow: bool,
+    performance: bool,
+    trial_duration: float | None,
+    trials: int | None,
+    frame_sizes: tuple[int, ...],
     seed: int,
     python_hosts: bool,
     keep_config: bool,
@@ -130,6 +171,8 @@ def run(  # noqa: PLR0917 - click passes each option by name
     """  # noqa: D301 - \b is click's mark
     arguments = _arguments(plans, bench_file, artifacts, capture)
     arguments += ["--bench-slow"] if slow else []
+    arguments += ["--bench-performance"] if performance else []
+    arguments += _shortening(trial_duration, trials, frame_sizes)
     arguments += ["--bench-seed", str(seed)]
     arguments += ["--bench-python-hosts"] if python_hosts else []
     arguments += ["--bench-keep-config"] if keep_config else []

@@ -183,7 +183,10 @@ class Device(_Frozen):
         default_factory=dict,
         description=(
             "What its data sheet promises, by the name under which a plan asks for it: "
-            "fdb_capacity in addresses, learning_rate in addresses per second. Zero or more."
+            "fdb_capacity in addresses, learning_rate in addresses per second; for benchmarks "
+            "throughput, forwarding and broadcast as shares of the line rate, throughput_fps, "
+            "latency in microseconds, frame_loss and uncongested_loss as shares, back_to_back in "
+            "frames, recovery and reset in seconds, errored in frames. Zero or more."
         ),
     )
 

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from testbed.bench.bench import Bench
     from testbed.bench.capturing import Capture
     from testbed.bench.cases import Case
+    from testbed.bench.trials import Trials
 
-__all__ = ["bench", "bench_case", "capture"]
+__all__ = ["bench", "bench_case", "capture", "trials"]
 
 MARKERS = (
     "behaviour(id, clause=None): the row of the catalogue that this plan judges",
     "topology(Topology): what the plan needs, as named nodes and links",
     "needs(*what): what its devices must have: console, ssh, power",
     "slow(why): takes minutes of real time; run only where slow plans are asked for",
+    "performance(minimum=None): a benchmark, run only where these are asked for; what is reached",
     "drill(Drill): a defect that the plan must catch; write it with testbed.drill(...)",
 )
 
@@ -128,6 +130,16 @@ def capture(bench: Bench) -> Iterator[Capture]:
     """A capture of every link that a controller NIC can hear, from the plan's start to its end."""
     with bench.capture() as seen:
         yield seen
+
+
+@pytest.fixture
+def trials(request: pytest.FixtureRequest, bench: Bench) -> Trials:
+    """Benchmarks of RFC 2544 and RFC 2889 on this plan's bench, as long as the run wants them."""
+    from testbed.bench.cases import read_marks  # noqa: PLC0415 - see the module's docstring
+    from testbed.bench.trials import Trials  # noqa: PLC0415
+
+    minimum = read_marks(request.node).minimum
+    return Trials(bench, request.config.stash[RUN].options.shortening(), minimum or {})
 
 
 def _plan_line(path: str) -> str | None:

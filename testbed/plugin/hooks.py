@@ -169,11 +169,16 @@ class BenchPlugin:
     ) -> None:
         """Keep the rows that were asked for; slow plans only where those were asked for.
 
-        In virtual time nothing is slow.
+        In virtual time nothing is slow. Benchmarks are for who asks for them, and for a grade.
         """
         if not self.run.options.slow and self.run.file.lab != "sim":
             for item in items:
                 _leave_if_slow(item)
+        if not self.run.options.performance and not config.pluginmanager.has_plugin(
+            "testbed-grading"
+        ):
+            for item in items:
+                _leave_if_benchmark(item)
         if not self.run.options.rows:
             return
         kept = [item for item in items if self._is_wanted(item)]
@@ -215,6 +220,12 @@ class BenchPlugin:
         for note in self.run.session.restore_notes:
             terminalreporter.write_line(f"not put back: {note}", red=True)
         terminalreporter.write_line(f"report: {self.run.report}")
+
+
+def _leave_if_benchmark(item: pytest.Item) -> None:
+    if read_marks(item).minimum is not None:
+        reason = "a benchmark of a device, not run without --performance"
+        item.add_marker(pytest.mark.skip(reason=reason), append=False)
 
 
 def _leave_if_slow(item: pytest.Item) -> None:

@@ -48,7 +48,8 @@ def _device_at(point: str, topology: Topology) -> str | None:
 
 def _columns(bench: Bench) -> Iterator[ColumnRecord]:
     """Points in the order of the links; each device amid its own, or before, as its link is."""
-    points = [point.name for point in bench.trace.points]
+    clocks = {point.name: point.clock for point in bench.trace.points}
+    points = list(clocks)
     devices = {point: _device_at(point, bench.topology) for point in points}
     told: set[str] = set()
 
@@ -63,6 +64,7 @@ def _columns(bench: Bench) -> Iterator[ColumnRecord]:
         if device == bench.topology.link(point).a:
             yield from tell(device)
         tap = bench.tap(point)
-        yield ColumnRecord(key=point, title=point, subtitle=f"NIC {tap.port.name}" if tap else "")
+        about = (f"NIC {tap.port.name}" if tap else "", clocks[point])
+        yield ColumnRecord(key=point, title=point, subtitle=", ".join(filter(None, about)))
         if point == mine[(len(mine) - 1) // 2]:
             yield from tell(device)

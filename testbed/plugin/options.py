@@ -6,9 +6,12 @@ import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
+
+if TYPE_CHECKING:
+    from testbed.bench.trials import Shortening
 
 __all__ = ["Options", "add_options"]
 
@@ -31,6 +34,18 @@ class Options:
     python_hosts: bool
     report: bool
     seed: int
+    performance: bool
+    trial_duration: float | None
+    trials: int | None
+    frame_sizes: tuple[int, ...]
+
+    def shortening(self) -> Shortening:
+        """What the options want shorter in benchmarks; PlanError where that makes no sense."""
+        from testbed.bench.trials import Shortening  # noqa: PLC0415 - it is of the bench
+        from testbed.timing import seconds  # noqa: PLC0415
+
+        asked = self.trial_duration
+        return Shortening(None if asked is None else seconds(asked), self.trials, self.frame_sizes)
 
     @classmethod
     def of(cls, config: pytest.Config) -> Options:
@@ -64,6 +79,10 @@ class Options:
             python_hosts=bool(config.getoption("bench_python_hosts")),
             report=bool(config.getoption("bench_report")),
             seed=int(config.getoption("bench_seed")),
+            performance=bool(value("bench_performance")),
+            trial_duration=config.getoption("bench_trial_duration"),
+            trials=config.getoption("bench_trials"),
+            frame_sizes=tuple(config.getoption("bench_frame_size")),
         )
 
 
@@ -104,6 +123,8 @@ def add_options(parser: pytest.Parser) -> None:
         help="write a report, and the run into the bench's history (default: on)",
     )
     _add_choices(group)
+    _add_performance(group)
+    parser.addini("bench_performance", "run benchmarks of devices", type="bool", default=False)
     parser.addini("bench", "the bench file to run the plans on, from the ini file", default="")
     parser.addini("bench_capture", "always, failed or never", default="always")
     parser.addini("bench_artifacts", "where reports and captures go", default="")
@@ -151,4 +172,36 @@ def _add_choices(group: pytest.OptionGroup) -> None:
         action="store_true",
         default=False,
         help="put a good Python stack in the place of every kernel host",
+    )
+
+
+def _add_performance(group: pytest.OptionGroup) -> None:
+    """Benchmarks of devices, and how long they may take."""
+    group.addoption(
+        "--bench-performance",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="run the benchmarks of devices, too: RFC 2544, RFC 2889 (default: off)",
+    )
+    group.addoption(
+        "--bench-trial-duration",
+        type=float,
+        default=None,
+        metavar="SECONDS",
+        help="how long a trial lasts (default: 60, as RFC 2544 asks; 1 ms on a sim bench)",
+    )
+    group.addoption(
+        "--bench-trials",
+        type=int,
+        default=None,
+        metavar="N",
+        help="trials that are averaged (default: what RFC 2544 asks for; 2 on a sim bench)",
+    )
+    group.addoption(
+        "--bench-frame-size",
+        type=int,
+        action="append",
+        default=[],
+        metavar="BYTES",
+        help="benchmark with frames of this size, FCS included; may be repeated (default: all)",
     )

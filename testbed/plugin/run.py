@@ -22,7 +22,7 @@ from testbed.errors import BenchError, PlanError
 from testbed.inventory import Bench as BenchFile
 from testbed.plugin.options import Options
 from testbed.plugin.stories import Story, bench_records, tell
-from testbed.report import PlanRecord, RunRecord, history, render, to_json
+from testbed.report import PlanRecord, RunRecord, benchmarks_json, history, render, to_json
 from testbed.timing import Instant
 
 __all__ = ["Run"]
@@ -173,6 +173,8 @@ class Run:
         )
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "run.json").write_text(to_json(run))
+        if any(plan.benchmarks for plan in run.plans):
+            (self.directory / "benchmarks.json").write_text(benchmarks_json(run))
         past = state_directory() / "history"
         earlier = history.load(past, self.file.bench)
         with contextlib.suppress(OSError):  # a read-only home loses the trend, not the report

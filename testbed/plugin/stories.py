@@ -142,6 +142,7 @@ def _seen(bench: Bench) -> dict[str, Any]:
             for at, role, direction, action, frame in bench.struck()
         ),
         "notes": tuple(bench.notes),
+        "benchmarks": tuple(bench.benchmarks),
     }
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from testbed.bench.cases import first_line, read_marks
 from testbed.plugin.run import Run
+from testbed.plugin.sending import SendingNarrator
 from testbed.report import ClosingSummary, PlanEnded, PlanStarted
 
 __all__ = ["Narrator"]
@@ -23,6 +24,7 @@ class Narrator:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._console = Console(highlight=False)
+        self._sending = SendingNarrator(self._console)
         self._told = 0
 
     @pytest.hookimpl(wrapper=True)
@@ -39,7 +41,8 @@ class Narrator:
             marked = read_marks(item)
             title = f"[{case.id}] {first_line(marked.doc)}"
             self._console.print(PlanStarted(marked.behaviour, title, {}))
-        return (yield)
+        with self._sending.watching():
+            return (yield)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Say at once what is wrong with a plan that cannot be read."""
@@ -56,5 +59,6 @@ class Narrator:
 
     def pytest_unconfigure(self) -> None:
         """Show the verdicts by family and what needs attention, last of all."""
+        self._sending.close()
         if self._run.result is not None and self._run.report is not None:
             self._console.print(ClosingSummary(self._run.result, self._run.report))

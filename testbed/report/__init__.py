@@ -1,5 +1,14 @@
 """What a run leaves behind: records, JSON, the HTML report, JUnit properties, history, summary."""
 
+from testbed.report.benchmarks import (
+    BenchmarkColumn,
+    BenchmarkRecord,
+    BenchmarkTable,
+    Cell,
+    ChartRecord,
+    SeriesRecord,
+)
+from testbed.report.benchmarks_json import benchmarks_json
 from testbed.report.history import History, PastVerdict, append, load
 from testbed.report.junit import properties
 from testbed.report.records import (
@@ -29,11 +38,16 @@ from testbed.report.terminal import ClosingSummary, PlanEnded, PlanStarted
 __all__ = [
     "VERDICTS",
     "ArtifactRecord",
+    "BenchmarkColumn",
+    "BenchmarkRecord",
+    "BenchmarkTable",
     "BoxEventRecord",
     "BoxRecord",
     "CableRecord",
     "CableState",
+    "Cell",
     "ChangeRecord",
+    "ChartRecord",
     "ClosingSummary",
     "ColumnRecord",
     "ConsoleRecord",
@@ -49,8 +63,10 @@ __all__ = [
     "PlanRecord",
     "PlanStarted",
     "RunRecord",
+    "SeriesRecord",
     "Verdict",
     "append",
+    "benchmarks_json",
     "from_json",
     "load",
     "properties",

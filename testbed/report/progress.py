@@ -53,6 +53,8 @@ class SendingBars:
                 console=console,
                 transient=True,
                 auto_refresh=False,
+                redirect_stdout=False,
+                redirect_stderr=False,
             )
         self._tasks: dict[object, object] = {}
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from testbed.report.benchmarks.records import BenchmarkRecord
+
 __all__ = [
     "VERDICTS",
     "ArtifactRecord",
@@ -253,6 +255,7 @@ class PlanRecord:
     box_events: tuple[BoxEventRecord, ...] = ()
     notes: tuple[NoteRecord, ...] = ()
     artifacts: tuple[ArtifactRecord, ...] = ()
+    benchmarks: tuple[BenchmarkRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

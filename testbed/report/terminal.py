@@ -17,6 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from testbed.report.benchmarks.tables import BenchmarkTable
 from testbed.report.fragments import commands
 from testbed.report.records import VERDICTS, PlanRecord, RunRecord, Verdict
 from testbed.report.text import first_line, span
@@ -105,6 +106,8 @@ class PlanEnded:
         )
         if plan.reason and plan.verdict not in {"pass", "drill-caught"}:
             yield _line(options, ("  ", ""), (first_line(plan.reason), style))
+        for benchmark in plan.benchmarks:
+            yield BenchmarkTable(benchmark)
 
 
 def _counts(run: RunRecord, options: ConsoleOptions) -> Table:

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
+from testbed.report.benchmarks.figures import Figures, figures_of
 from testbed.report.fragments import ConsoleView, commands, console, link_to, mark_differences
 from testbed.report.history import History, PastVerdict
 from testbed.report.ladder import Drawing, draw_ladder
@@ -62,6 +63,7 @@ FAMILIES = {
     "UD": "UDP",
     "AP": "Services",
     "TC": "TCP",
+    "BM": "Benchmarks",
     "NX": "Beyond",
 }
 """The catalogue's families in their order."""
@@ -192,6 +194,7 @@ class PlanView:
     box_events: tuple[Event, ...]
     notes: tuple[Event, ...]
     evidence: tuple[Evidence, ...]
+    figures: tuple[Figures, ...]
     cut: tuple[str, ...]
 
     @property
@@ -308,6 +311,7 @@ def _view_plan(index: int, plan: PlanRecord, share: int, trend: Trend | None) ->
             Evidence(artifact, link_to(artifact.path), commands(artifact))
             for artifact in plan.artifacts[:rows]
         ),
+        figures=figures_of(plan.benchmarks),
         cut=tuple(f"{n - rows:,} {what}" for what, n in parts.items() if n > rows),
     )
 

@@ -194,11 +194,27 @@ TRANSPORT = (
     *_rows("stack labs", ("TC-29", "cable pulled")),
 )
 
-_ORDER = ("SW", "IP", "FR", "PM", "UD", "AP", "TC")
+BENCHMARKS = (
+    *_rows(
+        "sim:switch",
+        ("BM-01", "throughput", "forwards short frames below the line rate"),
+        ("BM-02", "latency", "takes a millisecond"),
+        ("BM-03", "frame loss rate", "loses frames at the full load"),
+        ("BM-04", "back-to-back frames", "has room for short bursts only"),
+        ("BM-05", "system recovery", "recovers from an overload in silence only"),
+        ("BM-06", "reset", "listens for seconds once a port is back"),
+        ("BM-07", "forwarding in a mesh", "carries less than all ports together"),
+        ("BM-08", "congestion control", "blocks the head of the line"),
+        ("BM-09", "broadcast forwarding", "broadcasts by its processor"),
+        ("BM-10", "errored frames", "passes runts on", "passes damaged frames on"),
+    ),
+)
+
+_ORDER = ("SW", "IP", "FR", "PM", "UD", "AP", "TC", "BM")
 
 CATALOGUE = tuple(
     sorted(
-        (*SWITCHING, *ROUTING, *FRAGMENTATION, *PATH_MTU, *SERVICES, *TRANSPORT),
+        (*SWITCHING, *ROUTING, *FRAGMENTATION, *PATH_MTU, *SERVICES, *TRANSPORT, *BENCHMARKS),
         key=lambda row: (_ORDER.index(row.family), row.id),
     )
 )

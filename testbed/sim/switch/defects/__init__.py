@@ -10,6 +10,7 @@ from testbed.sim.switch.defects import (
     frames,
     learning,
     services,
+    speed,
     table,
     vlans,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "frames",
     "learning",
     "services",
+    "speed",
     "table",
     "vlans",
 ]
