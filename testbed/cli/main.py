@@ -17,6 +17,7 @@ from testbed.cli.inventory import inventory
 from testbed.cli.lab import lab
 from testbed.cli.plans import plans
 from testbed.cli.record import record
+from testbed.cli.replay import replay
 from testbed.cli.run import drill, run
 from testbed.cli.stack import stack
 from testbed.errors import TestbedError, UsageError
@@ -69,5 +70,7 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-for command in (run, drill, plans, inventory, bench, lab, console, doctor, stack, analyse, record):
+for command in (
+    run, drill, plans, inventory, bench, lab, console, doctor, stack, analyse, record, replay,
+):  # fmt: skip
     main.add_command(command)
