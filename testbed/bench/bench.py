@@ -21,7 +21,8 @@ from testbed.capture import Matcher, Point, Trace
 from testbed.devices.values import Flow
 from testbed.errors import ExpectationFailed, PlanError, Unsupported
 from testbed.hosts import Subscription
-from testbed.report import BenchmarkRecord, NoteRecord
+from testbed.link.port import clock_of
+from testbed.report import BenchmarkColumn, BenchmarkRecord, Cell, NoteRecord
 from testbed.sim.journey import Hop
 from testbed.timing import Duration, Instant, format_duration
 from testbed.wire import summary
@@ -155,6 +156,18 @@ class Bench(PlanHosts):
         now = self.loop.wall_now()
         self.notes.append(NoteRecord(at=now, text=text))
         self.trace.mark(now, text)
+
+    def measured(self, role: str, name: str, clause: str, **values: Cell) -> None:
+        """Leave what was measured of a device in the report, among its benchmarks.
+
+        Each of ``values`` is a column of the one row: ``addresses=1024, stated=1024``.
+        """
+        columns = tuple(BenchmarkColumn(key=key, title=key.replace("_", " ")) for key in values)
+        row = tuple(values.values())
+        device = self.device(role).name
+        self.benchmarks.append(
+            BenchmarkRecord(name=name, clause=clause, device=device, columns=columns, rows=(row,))
+        )
 
     def say(self, text: str) -> None:
         """Tell whoever watches the run what is going on; the report does not have it."""

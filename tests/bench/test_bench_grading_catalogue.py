@@ -7,7 +7,7 @@ import pytest
 from testbed.bench.grading.catalogue import CATALOGUE, row_of
 from testbed.bench.grading.registry import known_defects
 
-SIZES = {"SW": 23, "IP": 16, "FR": 9, "PM": 9, "UD": 3, "AP": 8, "TC": 31}
+SIZES = {"SW": 23, "IP": 16, "FR": 9, "PM": 9, "UD": 3, "AP": 8, "TC": 31, "BM": 10}
 
 
 def test_every_row_of_every_family_in_order() -> None:
