@@ -15,6 +15,7 @@ from testbed.capture.tcp.analysis import Analysis, analyse
 from testbed.capture.tcp.connection import Connection, Endpoint, Offer
 from testbed.capture.tcp.cwnd import CongestionWindow
 from testbed.capture.tcp.flags import Flag
+from testbed.capture.tcp.sizes import SizeChange
 from testbed.capture.tcp.stalls import Stall
 from testbed.capture.tcp.traced import TracedTcp
 from testbed.capture.tcp.way import Cause, Way
@@ -27,6 +28,7 @@ __all__ = [
     "Endpoint",
     "Flag",
     "Offer",
+    "SizeChange",
     "Stall",
     "TracedTcp",
     "Way",

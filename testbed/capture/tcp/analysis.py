@@ -14,6 +14,7 @@ from testbed.capture.tcp.connection import Connection
 from testbed.capture.tcp.flags import Flag
 from testbed.capture.tcp.options import Options, read_options
 from testbed.capture.tcp.segments import Segments, read_segments
+from testbed.capture.tcp.toobig import TooBig, read_too_big
 
 __all__ = ["Analysis", "analyse"]
 
@@ -28,6 +29,7 @@ class Analysis:
     segments: Segments
     options: Options
     flags: Ints
+    notices: TooBig
 
     def __len__(self) -> int:
         return len(self.segments.starts) - 1
@@ -35,7 +37,7 @@ class Analysis:
     def __getitem__(self, number: int) -> Connection:
         if not 0 <= number < len(self):
             raise IndexError(number)
-        return Connection(number, self.segments, self.options, self.flags)
+        return Connection(number, self.segments, self.options, self.flags, self.notices)
 
     def __iter__(self) -> Iterator[Connection]:
         return (self[number] for number in range(len(self)))
@@ -60,4 +62,5 @@ def analyse(columns: Columns, headers: Headers | None = None, *, apart: bool = F
     """
     segments = read_segments(columns, headers, apart=apart)
     options = read_options(segments)
-    return Analysis(segments, options, fast.judge(segments, options.scale))
+    flags = fast.judge(segments, options.scale)
+    return Analysis(segments, options, flags, read_too_big(segments.headers))

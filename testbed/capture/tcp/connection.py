@@ -15,7 +15,9 @@ from testbed.capture.tcp.cwnd import CongestionWindow, estimate_window
 from testbed.capture.tcp.flags import ACK, FIN, RST, SYN, Flag
 from testbed.capture.tcp.options import Options
 from testbed.capture.tcp.segments import Segments
+from testbed.capture.tcp.sizes import SizeChange, Told, size_changes
 from testbed.capture.tcp.stalls import Stall, find_stalls
+from testbed.capture.tcp.toobig import TooBig
 from testbed.capture.tcp.tracks import MASK, Tracks, follow
 from testbed.capture.tcp.way import Way
 
@@ -54,6 +56,7 @@ class Connection:
     segments: Segments
     options: Options
     flags: Ints
+    notices: TooBig
 
     @property
     def span(self) -> slice:
@@ -115,6 +118,27 @@ class Connection:
     def windows(self) -> tuple[CongestionWindow, CongestionWindow]:
         """An estimate of the congestion windows of client and server; ``cwnd`` says how."""
         return estimate_window(self.up, self.down), estimate_window(self.down, self.up)
+
+    @cached_property
+    def size_changes(self) -> tuple[tuple[SizeChange, ...], tuple[SizeChange, ...]]:
+        """When the largest segments of client and server became smaller, or larger again."""
+        client, server = self._sizes(self._client), self._sizes(1 - self._client)
+        return client, server
+
+    def _sizes(self, side: int) -> tuple[SizeChange, ...]:
+        way = self.up if side == self._client else self.down
+        carries = way.index[way.length > 0]
+        if not len(carries):
+            return ()
+        sender, target = self.segments.ends(int(carries[0]))
+        notices = self.notices.about(sender, target)
+        offer = self._offer(1 - side)
+        headers, rows = self.segments.headers, self.segments.header[carries]
+        network = 20 if headers.version[rows[0]] == 4 else 40
+        size = network + int((headers.control[rows] >> 28).max()) * 4
+        limit = offer.maximum_segment if offer else None
+        times = self.segments.columns.time[notices.row]
+        return size_changes(way, Told(times, notices.mtu, size, limit))
 
     def _way(self, side: int) -> Way:
         segments, tracks = self.segments, self._tracks

@@ -60,6 +60,12 @@ class Segments:
             **columns,
         )
 
+    def ends(self, index: int) -> tuple[int, int]:
+        """Who sent a segment and to whom, as numbers: those of addresses, and 16 bits of port."""
+        headers, row = self.headers, int(self.header[index])
+        sender = int(headers.src[row]) << 16 | int(headers.sport[row])
+        return sender, int(headers.dst[row]) << 16 | int(headers.dport[row])
+
     def endpoint(self, index: int) -> tuple[IPv4Address | IPv6Address, int]:
         """The address and port that sent a segment."""
         headers, row = self.headers, int(self.header[index])

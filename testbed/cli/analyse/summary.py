@@ -32,6 +32,19 @@ def summarise(connection: Connection) -> dict[str, Any]:
         "down": _way(connection.down, connection.windows[1]),
         "flags": connection.counts(),
         "retransmissions": dict(connection.causes()),
+        "size_changes": [
+            {
+                "way": way,
+                "time": change.time / 1e9,
+                "before": change.before,
+                "after": change.after,
+                "reason": change.reason,
+                "mtu": change.mtu,
+                "frame": int(connection.segments.row[change.index]) + 1,
+            }
+            for way, changes in zip(("up", "down"), connection.size_changes, strict=True)
+            for change in changes
+        ],
         "stalls": [
             {
                 "start": stall.start / 1e9,

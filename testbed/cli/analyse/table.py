@@ -48,6 +48,8 @@ def _cells(each: Mapping[str, Any], *, several: bool) -> list[str]:
     for stall in each["stalls"]:
         stalls[stall["cause"]] = stalls.get(stall["cause"], 0.0) + stall["seconds"]
     flags = each["flags"]
+    noted = [f"{flags[name]} {words}" for name, words in _NOTED if name in flags]
+    noted += [f"segments {size['before']} > {size['after']} B" for size in each["size_changes"]]
     return [
         f"{each['client']} > {each['server']}" + (f" at {each['point']}" if several else ""),
         f"{each['opening']}, {each['closing']}",
@@ -58,5 +60,5 @@ def _cells(each: Mapping[str, Any], *, several: bool) -> list[str]:
         f"{1000 * max(trips):.3f} ms" if trips else "",
         again,
         ", ".join(f"{cause} {seconds:.1f} s" for cause, seconds in stalls.items()),
-        ", ".join(f"{flags[name]} {words}" for name, words in _NOTED if name in flags),
+        ", ".join(noted),
     ]
