@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from testbed.capture.columns.arrays import Bools, Ints
+from testbed.capture.columns.arrays import Bools, Ints, Numbers
+from testbed.capture.columns.parallel import in_parts
 from testbed.capture.tcp import exact
 from testbed.capture.tcp.flags import ACK, FIN, RST, SYN, Flag
 from testbed.capture.tcp.segments import Segments
@@ -19,34 +20,39 @@ __all__ = ["judge"]
 
 _CONTROL = SYN | FIN | RST
 _BLOCK = 1 << 14
+_HALF = np.uint32((1 << 31) - 1)
+_PART = 1 << 17
+"""Segments that are worth a thread."""
 
 
-def judge(segments: Segments, scale: Ints) -> Ints:
+def judge(segments: Segments, scale: Ints) -> Numbers:
     """The flags of every segment, in the order of ``segments``.
 
     ``scale`` is each segment's window scale option, -1 without one. Some connections at a time:
     what they need stays in the processor's cache then, and memory is used again.
     """
-    found = np.zeros(len(segments), np.int64)
-    count = len(segments.starts) - 1
-    begin = 0
-    while begin < count:
-        stop = int(np.searchsorted(segments.starts, segments.starts[begin] + _BLOCK))
-        stop = min(count, max(begin + 1, stop))
-        span = slice(int(segments.starts[begin]), int(segments.starts[stop]))
-        found[span] = _judge(segments.part(begin, stop), scale[span])
-        begin = stop
+    found = np.zeros(len(segments), np.int32)
+    starts = segments.starts
+    # The first connection of each block.
+    firsts = np.searchsorted(starts, np.arange(0, len(segments), _BLOCK))
+    blocks = [*np.unique(firsts[firsts < len(starts) - 1]).tolist(), len(starts) - 1]
+
+    def some(begin: int, stop: int) -> None:
+        for first, last in zip(blocks[begin:stop], blocks[begin + 1 : stop + 1], strict=True):
+            span = slice(int(starts[first]), int(starts[last]))
+            found[span] = _judge(segments.part(first, last), scale[span])
+
+    in_parts(some, len(blocks) - 1, max(1, _PART // _BLOCK))
     return found
 
 
-def _judge(segments: Segments, scale: Ints) -> Ints:
+def _judge(segments: Segments, scale: Ints) -> Numbers:
     tracks = follow(segments, scale)
     judged = _Judge(segments, scale, tracks)
     found = judged.findings()
-    found |= judged.repetitions(found)
-    found |= judged.unseen()
-    odd = np.flatnonzero(tracks.odd | judged.odd | judged.probes())
-    for connection in odd.tolist():
+    judged.repetitions(found)
+    judged.unseen(found)
+    for connection in np.flatnonzero(judged.odd).tolist():
         first, end = int(segments.starts[connection]), int(segments.starts[connection + 1])
         found[first:end] = _exactly(segments, scale, first, end)
     found[segments.reused] |= int(Flag.REUSED_PORTS)
@@ -69,191 +75,253 @@ def _exactly(segments: Segments, scale: Ints, first: int, end: int) -> Ints:
     return np.array(found, np.int64)
 
 
+# What a segment is to those before it of its own direction.
+_SAME = 1 << 0  # its window is that of the one before
+_AGAIN = 1 << 1  # so is the number that it acknowledges
+_NEXT = 1 << 2  # it begins where the highest so far ended
+_LAST_BYTE = 1 << 3  # it begins one before that
+_BEYOND = 1 << 4
+_BEHIND = 1 << 5
+_BREAK = 1 << 6  # it moves on, and begins elsewhere than where the highest so far ended
+
+
 class _Judge:
     """The rules of ``exact``, one array operation each."""
 
     def __init__(self, segments: Segments, scale: Ints, tracks: Tracks) -> None:
         self._segments = segments
-        self._scale = scale
         self._tracks = tracks
-        before, across = tracks.before, tracks.across
         self._plain = segments.flags & _CONTROL == 0
-        self._expected = np.where(tracks.first, 0, tracks.wire(tracks.expected))
-        self._same = ~tracks.first & (segments.window == segments.window[before])
-        self._again = segments.ack == np.where(tracks.first, 0, segments.ack[before])
-        self._facing = across >= 0
-        self._other_window = np.where(self._facing, segments.window[across], -1)
-        self._other_ack = np.where(self._facing, segments.ack[across], 0)
-        self._duplicates = np.zeros(len(segments), np.int64)
-        self.odd = np.zeros(len(segments.starts) - 1, np.bool_)
+        self._facing = tracks.across >= 0
+        self._other_flags = segments.flags[tracks.across]
+        self._other_window = segments.window[tracks.across]
+        self._other_ack = segments.ack[tracks.across]
+        self._place = self._places()
+        self._known, self._shift = self._scales(scale)
+        self._duplicates = np.empty(0, np.int64)
+        self.odd = tracks.odd.copy()
 
-    def probes(self) -> Bools:
-        """Which connections probe a zero window."""
-        segments = self._segments
-        probe = (segments.length == 1) & (self._other_window == 0)
-        probe &= segments.sequence == self._expected
-        odd = np.zeros(len(segments.starts) - 1, np.bool_)
-        odd[segments.conversation[probe]] = True
-        return odd
+    def _places(self) -> Numbers:
+        """What each segment is to those before it: bits of the above."""
+        segments, order, begins = self._segments, self._tracks.order, self._tracks.begins
+        running = self._tracks.running
+        ahead = running.start - running.expected
+        window, ack, sequence = (
+            each[order] for each in (segments.window, segments.ack, segments.sequence)
+        )
+        place = (ahead > 0).view(np.uint8) * np.uint8(_BEYOND)
+        place |= (ahead < 0).view(np.uint8) * np.uint8(_BEHIND)
+        place |= (ahead == 0).view(np.uint8) * np.uint8(_NEXT)
+        place |= (ahead == -1).view(np.uint8) * np.uint8(_LAST_BYTE)
+        moves = (ahead != 0) & (running.end > running.expected)
+        place |= moves.view(np.uint8) * np.uint8(_BREAK)
+        place[1:] |= (window[1:] == window[:-1]).view(np.uint8) * np.uint8(_SAME)
+        place[1:] |= (ack[1:] == ack[:-1]).view(np.uint8) * np.uint8(_AGAIN)
+        # Before the first of a direction everything is 0.
+        first = (ack[begins] == 0) * _AGAIN
+        first += (sequence[begins] == 0) * _NEXT + (sequence[begins] == MASK) * _LAST_BYTE
+        place[begins] = first
+        return place[self._tracks.back]
 
-    def findings(self) -> Ints:
-        """What is told of a segment before it is asked whether it repeats anything."""
-        segments, tracks, plain = self._segments, self._tracks, self._plain
-        found = np.zeros(len(segments), np.int64)
-        bare = plain & (segments.length == 0)
-        _set(found, plain & (segments.window == 0), Flag.ZERO_WINDOW)
-        lost = ~tracks.first & (tracks.start > tracks.expected) & (segments.flags & RST == 0)
-        _set(found, lost, Flag.LOST_SEGMENT)
-        alive = plain & (segments.length <= 1)
-        alive &= segments.sequence == (self._expected - 1 & MASK)
-        _set(found, alive, Flag.KEEP_ALIVE)
-        _set(found, self._full(), Flag.WINDOW_FULL)
-        next_one = bare & (segments.sequence == self._expected) & (segments.window > 0)
-        next_one &= self._again
-        _set(found, next_one & ~self._same, Flag.WINDOW_UPDATE)
-        repeated = next_one & self._same
-        asked = self._facing & alive[tracks.across]
-        _set(found, repeated & asked, Flag.KEEP_ALIVE_ACK)
-        duplicate = repeated & ~asked
-        _set(found, duplicate, Flag.DUPLICATE_ACK)
-        self._count(duplicate)
-        return found
+    def _is(self, bit: int) -> Bools:
+        is_so: Bools = self._place & bit != 0
+        return is_so
 
-    def _count(self, duplicate: Bools) -> None:
-        """How many duplicates in a row each direction had sent by each segment."""
-        order = self._tracks.order
-        total = np.cumsum(duplicate[order])
-        fresh = (self._tracks.first | ~self._again)[order]
-        begins = np.maximum.accumulate(np.where(fresh, np.arange(len(order)), 0))
-        self._duplicates[order] = total - total[begins]
-
-    def _full(self) -> Bools:
-        """Which segments fill the window that they face."""
-        segments, tracks = self._segments, self._tracks
-        rows = np.flatnonzero(self._plain & (segments.length > 0) & self._facing)
-        known, scale = self._scales(rows)
-        across = tracks.across[rows]
-        fresh = segments.flags[across] & SYN != 0
-        # Whether a side that tells neither has sent ACKs since its SYN takes a look back.
-        self.odd[segments.conversation[rows[segments.flags[across] & (SYN | ACK) == 0]]] = True
-        edge = segments.ack[across] + (segments.window[across] << np.where(fresh, 0, scale))
-        full = np.zeros(len(segments), np.bool_)
-        end = segments.sequence[rows] + segments.length[rows]
-        full[rows] = known & ((edge - end) & MASK == 0)
-        return full
-
-    def _scales(self, rows: Ints) -> tuple[Bools, Ints]:
-        """Whether the other side's window can be told at these segments, and its scale."""
+    def _scales(self, scale: Ints) -> tuple[Bools, Numbers]:
+        """Whether the window that each direction faces can be told, and how it is scaled."""
         segments = self._segments
         count = len(segments.starts) - 1
         syn = np.flatnonzero(segments.flags & SYN)
         where = segments.conversation[syn] * 2 + segments.side[syn]
         scales = np.full(2 * count, -1, np.int64)
         seen = np.zeros(2 * count, np.bool_)
-        scales[where] = self._scale[syn]
+        scales[where] = scale[syn]
         seen[where] = True
-        neither = (seen & (scales < 0)).reshape(count, 2)
-        without = neither[:, 0] | neither[:, 1]
-        conversation = segments.conversation[rows]
-        scale = scales[conversation * 2 + 1 - segments.side[rows]]
-        unscaled = without[conversation]
-        return unscaled | (scale >= 0), np.where(unscaled, 0, np.clip(scale, 0, 14))
+        unscaled = np.repeat((seen & (scales < 0)).reshape(count, 2).any(axis=1), 2)
+        shift = np.where(unscaled, 0, np.clip(scales, 0, 14)).astype(np.int32)
+        turned = np.arange(2 * count) ^ 1
+        return (unscaled | (scales >= 0))[turned], shift[turned]
 
-    def repetitions(self, found: Ints) -> Ints:
+    def findings(self) -> Numbers:
+        """What is told of a segment before it is asked whether it repeats anything."""
+        segments, tracks, plain = self._segments, self._tracks, self._plain
+        found = np.zeros(len(segments), np.int32)
+        bare = plain & (segments.length == 0)
+        closed, next_one = segments.window == 0, self._is(_NEXT)
+        _set(found, plain & closed, Flag.ZERO_WINDOW)
+        _set(found, self._is(_BEYOND) & (segments.flags & RST == 0), Flag.LOST_SEGMENT)
+        alive = plain & (segments.length <= 1) & self._is(_LAST_BYTE)
+        _set(found, alive, Flag.KEEP_ALIVE)
+        _set(found, self._full(), Flag.WINDOW_FULL)
+        # Probes of a closed window lead to states that only ``exact`` knows.
+        probe = next_one & (segments.length == 1) & self._facing & (self._other_window == 0)
+        self.odd[segments.conversation[probe]] = True
+        told = bare & next_one & ~closed & self._is(_AGAIN)
+        repeated = told & self._is(_SAME)
+        _set(found, told & ~repeated, Flag.WINDOW_UPDATE)
+        asked = repeated & self._facing & alive[tracks.across]
+        _set(found, asked, Flag.KEEP_ALIVE_ACK)
+        duplicate = repeated & ~asked
+        _set(found, duplicate, Flag.DUPLICATE_ACK)
+        self._duplicates = np.flatnonzero(duplicate[tracks.order])
+        return found
+
+    def _full(self) -> Bools:
+        """Which segments fill the window that they face."""
+        segments = self._segments
+        direction = segments.conversation * 2 + segments.side
+        carries = self._plain & (segments.length > 0) & self._facing
+        # Whether a side that tells neither has sent ACKs since its SYN takes a look back.
+        mute = carries & (self._other_flags & (SYN | ACK) == 0)
+        self.odd[segments.conversation[mute]] = True
+        shift = self._shift[direction]
+        shift[self._other_flags & SYN != 0] = 0
+        edge = self._other_ack + (self._other_window << shift).view(np.uint32)
+        full: Bools = carries & (edge == self._ends())
+        full &= self._known[direction]
+        return full
+
+    def _ends(self) -> Numbers:
+        """Where the payload of each segment ends, on the wire."""
+        segments = self._segments
+        return segments.sequence + segments.length.view(np.uint32)
+
+    def repetitions(self, found: Numbers) -> None:
         """Which kind of repetition segments are that do not begin at a new number."""
-        segments, tracks = self._segments, self._tracks
-        result = np.zeros(len(segments), np.int64)
+        segments = self._segments
         control = segments.flags & (SYN | FIN) != 0
-        carries = (segments.length > 0) | control
-        carries &= found & int(Flag.KEEP_ALIVE) == 0
-        rows = np.flatnonzero(carries)
-        end = segments.sequence[rows] + segments.length[rows] & MASK
-        acked = self._other_ack[rows]
-        spurious = (segments.length[rows] > 0) & (acked != 0) & ~above(end, acked)
-        result[rows[spurious]] = int(exact.NEEDLESS)
-        behind = ~spurious & ~tracks.first[rows] & (tracks.start[rows] < tracks.expected[rows])
-        advances = tracks.start[rows] == tracks.expected[rows] - 1
-        behind &= ~(advances & (segments.length[rows] > 1))
-        rows, end = rows[behind], end[behind]
-        self._behind(rows, end + control[rows] & MASK, result)
-        return result
+        fresh = found & int(Flag.KEEP_ALIVE) == 0
+        end = self._ends()
+        needless = fresh & (segments.length > 0) & self._facing & (self._other_ack != 0)
+        needless &= ~above(end, self._other_ack)
+        _set(found, needless, exact.NEEDLESS)
+        behind = self._is(_BEHIND) & fresh & ~needless & ((segments.length > 0) | control)
+        behind &= ~(self._is(_LAST_BYTE) & (segments.length > 1))
+        rows = np.flatnonzero(behind)
+        if len(rows):
+            found[rows] |= self._behind(rows, end[rows] + control[rows])
 
-    def _behind(self, rows: Ints, end: Ints, result: Ints) -> None:
-        segments, tracks = self._segments, self._tracks
-        across = tracks.across[rows]
+    def _behind(self, rows: Ints, end: Numbers) -> Numbers:
+        segments, tracks, running = self._segments, self._tracks, self._tracks.running
+        across, place = tracks.across[rows], tracks.back[rows]
         time = segments.time[rows]
-        asked = (across >= 0) & (self._duplicates[across] >= 2)
+        asked = (across >= 0) & (self._repeated(tracks.back[across]) >= 2)
         since = time - segments.time[across]
         asked &= (since >= 0) & (since < exact.FAST)
         asked &= segments.ack[across] == segments.sequence[rows]
-        raised = segments.time[tracks.raised[tracks.before[rows]]]
+        raised = segments.time[tracks.order[self._raised(place - 1)]]
         limits = self._limits(rows)
         early = (time >= raised) & ((time - raised < limits) | (limits < 0))
-        early &= end != self._expected[rows]
+        early &= end != running.expected[place].astype(np.uint32) + running.base[place]
         kinds = np.where(early, int(Flag.OUT_OF_ORDER), int(Flag.RETRANSMISSION))
-        result[rows] = np.where(asked, int(exact.ASKED_FOR), kinds)
+        return np.where(asked, int(exact.ASKED_FOR), kinds)
+
+    def _repeated(self, places: Ints) -> Ints:
+        """How many duplicates in a row a direction had sent by places in the order by direction."""
+        ack = self._segments.ack[self._tracks.order]
+        fresh = np.ones(len(ack), np.bool_)
+        fresh[1:] = ack[1:] != ack[:-1]
+        fresh[self._tracks.begins] = True
+        changes = np.flatnonzero(fresh)
+        since = changes[np.searchsorted(changes, places, side="right") - 1]
+        low, high = np.searchsorted(self._duplicates, (since, places), side="right")
+        repeated: Ints = high - low
+        return repeated
+
+    def _raised(self, places: Ints) -> Ints:
+        """At which place each direction had come to its highest number by other places."""
+        running = self._tracks.running
+        rises = running.end > running.expected
+        rises[self._tracks.begins] = True
+        risen = np.flatnonzero(rises)
+        last: Ints = risen[np.searchsorted(risen, places, side="right") - 1]
+        return last
 
     def _limits(self, rows: Ints) -> Ints:
-        """How late what was overtaken may come: a round trip, where one is known by then."""
+        """How late what was overtaken may come: a round trip, where one is known by then.
+
+        That is the time from a SYN to the first ACK without SYN at which it is not 0.
+        """
         segments = self._segments
-        count = len(segments)
-        places = np.arange(count)
-        kind = segments.flags & (SYN | ACK)
-        opened = np.maximum.accumulate(np.where(kind == SYN, places, -1))
-        known = (kind == ACK) & (opened >= segments.starts[segments.conversation])
-        known &= segments.time[opened] != 0
-        trip = np.where(known, segments.time - segments.time[opened], 0)
-        earliest = np.full(len(segments.starts) - 1, count, np.int64)
-        told = np.flatnonzero(trip != 0)
-        np.minimum.at(earliest, segments.conversation[told], told)
-        at = earliest[segments.conversation[rows]]
-        trips = trip[np.minimum(at, count - 1)]
-        return np.where(at < rows, trips, exact.OVERTAKEN)
+        kind, count = segments.flags & (SYN | ACK), len(segments.starts) - 1
+        opening, acks = np.flatnonzero(kind == SYN), np.flatnonzero(kind == ACK)
+        stops = np.minimum(
+            np.append(opening[1:], len(kind)), segments.starts[segments.conversation[opening] + 1]
+        )
+        earliest = np.full(count, len(kind), np.int64)
+        trips = np.zeros(count, np.int64)
+        began = segments.time[opening]
+        begin, end = np.searchsorted(acks, (opening, stops))
+        answered = np.flatnonzero((begin < end) & (began != 0))
+        begin, end, began = begin[answered], end[answered], began[answered]
+        answers = acks[begin]
+        for index in np.flatnonzero(segments.time[answers] == began).tolist():
+            # A clock that stood still: the first ACK after it went on.
+            others = acks[begin[index] : end[index]]
+            answers[index] = others[(segments.time[others] != began[index]).argmax()]
+        trip = segments.time[answers] - began
+        # From the back, so that the first of a connection stands.
+        known = np.flatnonzero(trip != 0)[::-1]
+        mine = segments.conversation[answers[known]]
+        earliest[mine], trips[mine] = answers[known], trip[known]
+        mine = segments.conversation[rows]
+        return np.where(earliest[mine] < rows, trips[mine], exact.OVERTAKEN)
 
-    def unseen(self) -> Ints:
+    def unseen(self, found: Numbers) -> None:
         """Which segments acknowledge what was not captured."""
-        segments, tracks = self._segments, self._tracks
-        result = np.zeros(len(segments), np.int64)
-        across = tracks.across
-        acks = self._facing & (segments.flags & ACK != 0)
-        beyond = acks & above(segments.ack, tracks.wire(tracks.reached)[across])
-        # Where a direction has a hole, or what begins elsewhere than expected, walk it.
-        breaks = ~tracks.first & (tracks.start != tracks.expected)
-        breaks &= tracks.end > tracks.expected
-        holed = np.zeros((len(segments.starts) - 1, 2), np.bool_)
-        holed[segments.conversation[breaks], segments.side[breaks]] = True
-        simple = beyond & ~holed[segments.conversation, 1 - segments.side]
-        self.odd[segments.conversation[simple]] = True
-        for connection, side in zip(*(each.tolist() for each in np.nonzero(holed)), strict=True):
-            if not (tracks.odd[connection] or self.odd[connection]):
-                result[self._walk(connection, side)] |= int(Flag.ACK_LOST_SEGMENT)
-        return result
+        segments, tracks, running = self._segments, self._tracks, self._tracks.running
+        reached = running.reached.astype(np.uint32) + running.base
+        beyond = self._facing & (segments.flags & ACK != 0)
+        beyond &= above(segments.ack, reached[tracks.back[tracks.across]])
+        told = self._holes()
+        found[told] |= int(Flag.ACK_LOST_SEGMENT)
+        # Where nothing is known to be missing, more is asked than what the arrays know.
+        beyond[told] = False
+        self.odd[segments.conversation[beyond]] = True
 
-    def _walk(self, connection: int, side: int) -> list[int]:
-        """The same for one direction that has holes, segment by segment."""
-        segments, tracks = self._segments, self._tracks
-        span = slice(int(segments.starts[connection]), int(segments.starts[connection + 1]))
-        mine = segments.side[span] == side
-        reached = np.where(mine, tracks.wire(tracks.reached)[span], 0).tolist()
-        number = np.where(mine, segments.sequence[span], segments.ack[span]).tolist()
-        acks = (segments.flags[span] & ACK != 0).tolist()
-        found: list[int] = []
-        contiguous = expected = -1
-        for index, own in enumerate(mine.tolist()):
-            if own:
-                expected = reached[index]
-                if contiguous < 0 or number[index] == contiguous:
-                    contiguous = expected
-            elif contiguous >= 0 and acks[index]:
-                if not 0 < (number[index] - contiguous & MASK) < 1 << 31:
-                    continue
-                if contiguous == expected:  # nothing is known to be missing
-                    self.odd[connection] = True
-                    return []
-                found.append(span.start + index)
-                contiguous = expected
-        return found
+    def _holes(self) -> list[int]:
+        """The segments that acknowledge what is beyond a hole, which they end."""
+        segments, tracks, running = self._segments, self._tracks, self._tracks.running
+        breaks = np.flatnonzero(self._is(_BREAK))
+        breaks = breaks[~self.odd[segments.conversation[breaks]]]
+        place = tracks.back[breaks]
+        by_direction = np.argsort(place)
+        breaks, place = breaks[by_direction], place[by_direction]
+        numbers = running.expected[place].astype(np.uint32) + running.base[place]
+        stops = segments.starts[segments.conversation[breaks] + 1]
+        told: list[int] = []
+        until = direction = -1
+        columns = (
+            breaks,
+            numbers,
+            stops,
+            segments.conversation[breaks] * 2 + segments.side[breaks],
+        )
+        for at, number, stop, own in zip(*(each.tolist() for each in columns), strict=True):
+            if own == direction and at < until:
+                continue
+            direction = own
+            end, acknowledged = self._end_of_hole(at + 1, stop, own & 1, np.uint32(number))
+            until = end + 1
+            if acknowledged:
+                told.append(end)
+        return told
+
+    def _end_of_hole(self, at: int, stop: int, side: int, number: np.uint32) -> tuple[int, bool]:
+        """What ends a hole: what was missing comes, or an ACK (True) of what is beyond it."""
+        segments, size = self._segments, 64
+        while at < stop:
+            part = slice(at, min(stop, at + size))
+            own = segments.side[part] == side
+            ahead = np.where(own, segments.sequence[part], segments.ack[part]) - number
+            ends = own & (ahead == 0)
+            ends |= ~own & (segments.flags[part] & ACK != 0) & (ahead - np.uint32(1) < _HALF)
+            first = int(ends.argmax())
+            if ends[first]:
+                return at + first, not own[first]
+            at, size = at + size, min(_BLOCK, size * 2)
+        return stop, False
 
 
-def _set(found: Ints, where: Bools, flag: Flag) -> None:
+def _set(found: Numbers, where: Bools, flag: Flag) -> None:
     found[where] |= int(flag)

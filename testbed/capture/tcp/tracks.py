@@ -27,135 +27,159 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tracks:
-    """One element for every segment, in the order of ``Segments``.
+class Running:
+    """Numbers that run on, direction by direction: in the order of ``Tracks.order``.
 
-    ``before`` is the segment before it of its own direction, ``across`` the last one of the other
-    before it; -1 where there is none. ``first``: it is the first one of its direction. ``start``
-    and ``end`` are its numbers, running on; ``expected`` is the highest end before it, and
-    ``reached`` with it; ``raised`` is the segment that made it so. ``base`` turns these into
-    numbers on the wire. ``odd`` is of connections. ``order`` puts directions together.
+    ``start`` and ``end`` are those of each segment; ``expected`` is the highest end before it, for
+    the first of a direction its own start, and ``reached`` the highest with it. ``base`` turns
+    these into numbers on the wire.
     """
 
-    before: Ints
-    across: Ints
-    first: Bools
     start: Ints
     end: Ints
     expected: Ints
     reached: Ints
-    raised: Ints
     base: Numbers
-    odd: Bools
-    order: Ints
 
-    def wire(self, numbers: Ints) -> Ints:
-        """Running numbers of each segment's own direction as they stand on the wire."""
-        return numbers + self.base & MASK
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tracks:
+    """``order`` puts directions together, ``back`` is where each segment is in it.
+
+    ``begins`` is where each direction begins in the order. ``across`` is the last segment of the
+    other direction before each one; -1 where there is none. ``odd`` is of connections.
+    """
+
+    order: Ints
+    back: Ints
+    begins: Ints
+    across: Ints
+    running: Running
+    odd: Bools
+
+    @property
+    def start(self) -> Ints:
+        """``running.start`` in the order of ``Segments``."""
+        return self.running.start[self.back]
+
+    @property
+    def end(self) -> Ints:
+        """``running.end`` in the order of ``Segments``."""
+        return self.running.end[self.back]
+
+    @property
+    def reached(self) -> Ints:
+        """``running.reached`` in the order of ``Segments``."""
+        return self.running.reached[self.back]
+
+    @property
+    def base(self) -> Numbers:
+        """``running.base`` in the order of ``Segments``."""
+        return self.running.base[self.back]
 
 
 def above(one: Numbers, other: Numbers) -> Bools:
-    """Whether sequence numbers are later than others, modulo 2**32."""
-    ahead = one - other & MASK
-    return (ahead > 0) & (ahead < 1 << 31)
+    """Whether sequence numbers of 32 bits are later than others, modulo 2**32."""
+    later: Bools = one - other - np.uint32(1) < np.uint32(1 << 31)
+    return later
 
 
 def follow(segments: Segments, scale: Ints) -> Tracks:
     """Follow every direction; ``scale`` is each segment's window scale option, -1 without one."""
-    count = len(segments)
-    places = np.arange(count)
-    order, back, first = _by_direction(segments, places)
-    control = (segments.flags & (SYN | FIN) != 0).astype(np.int64)
-    start, jump = _unwrap(segments.sequence[order], first)
-    end = start + (segments.length + control)[order]
-    expected, reached, raised = _highest(start, end, first)
-    far = (np.abs(jump) >= _FAR) | (np.abs(expected - start) >= _FAR) | (np.abs(end) >= _SPAN)
-    begins = np.maximum.accumulate(np.where(first, np.arange(count), 0))
-    base = segments.sequence[order][begins]
+    order, back, begins = _by_direction(segments)
+    sizes = np.diff(begins, append=len(order))
+    sequence, flags = segments.sequence[order], segments.flags[order]
+    length = segments.length[order]
+    jump = np.zeros(len(order), np.int32)
+    jump[1:] = np.diff(sequence).view(np.int32)
+    jump[begins] = 0
+    start = np.cumsum(jump, dtype=np.int64)
+    start -= np.repeat(start[begins], sizes)
+    end = start + length
+    end += flags & (SYN | FIN) != 0
+    expected, reached = _highest(start, end, begins, sizes)
+    base = np.repeat(sequence[begins], sizes)
+    far = _further(jump, -_FAR, _FAR) | _further(start - expected, -_FAR, _FAR)
+    far |= _further(end, -_SPAN, _SPAN)
     # 0 stands for "none seen" in the definition: where it is a number, leave it to that.
-    far |= (end + base & MASK) == 0
-    before = np.where(first, -1, np.concatenate((order[:1], order[:-1])))[back]
+    far |= end.astype(np.uint32) + base == 0
     # A SYN that comes again takes back what only a RST may have reached.
-    again = ~first & (segments.flags[order] & (SYN | ACK) == SYN)
-    far |= again & (expected != start + segments.length[order] + 1)
+    again = flags & (SYN | ACK) == SYN
+    again[begins] = False
+    far |= again & (expected != start + length + 1)
     odd = np.zeros(len(segments.starts) - 1, np.bool_)
     odd[segments.conversation[order[far]]] = True
     _mark_odd_scales(segments, scale, odd)
-    return Tracks(
-        before=before,
-        across=_across(segments, places),
-        first=first[back],
-        start=start[back],
-        end=end[back],
-        expected=expected[back],
-        reached=reached[back],
-        raised=order[raised][back],
-        base=base[back],
-        odd=odd,
-        order=order,
-    )
+    running = Running(start, end, expected, reached, base)
+    return Tracks(order, back, begins, _across(segments), running, odd)
 
 
-def _by_direction(segments: Segments, places: Ints) -> tuple[Ints, Ints, Bools]:
-    """The order by direction, the place of each segment in it, and which begin a direction there.
+def _further(numbers: Numbers, least: int, most: int) -> Bools:
+    """Which numbers do not lie between two others."""
+    if not len(numbers) or (numbers.min() > least and numbers.max() < most):
+        return np.zeros(len(numbers), np.bool_)
+    further: Bools = (numbers <= least) | (numbers >= most)
+    return further
+
+
+def _by_direction(segments: Segments) -> tuple[Ints, Ints, Ints]:
+    """The order by direction, the place of each segment in it, and where directions begin there.
 
     Connections stand together already: within each, those of side 0 go before the others.
     """
-    count = len(places)
+    count = len(segments)
     begins, ends = segments.starts[:-1], segments.starts[1:]
-    passed = np.concatenate((np.zeros(1, np.int64), np.cumsum(segments.side)))
-    ones = passed[:-1] - passed[begins][segments.conversation]  # of side 1, before each in its own
+    passed = np.zeros(count + 1, np.int64)
+    np.cumsum(segments.side, out=passed[1:])
     zeros = (ends - begins) - (passed[ends] - passed[begins])
-    start = begins[segments.conversation]
-    later = start + zeros[segments.conversation] + ones
-    back = np.where(segments.side == 1, later, places - ones)
+    # Of side 1, before each segment in its own connection.
+    ones = passed[:-1] - np.repeat(passed[begins], ends - begins)
+    back = np.arange(count)
+    later = np.repeat(begins + zeros, ends - begins) + ones
+    back -= ones
+    np.copyto(back, later, where=segments.side.view(np.bool_))
     order = np.empty(count, np.int64)
-    order[back] = places
-    first = np.zeros(count, np.bool_)
-    first[begins] = True
-    split = (begins + zeros)[begins + zeros < ends]
-    first[split] = True
-    return order, back, first
+    order[back] = np.arange(count)
+    both = np.stack((begins, begins + zeros), axis=1)
+    has = np.stack((zeros > 0, begins + zeros < ends), axis=1)
+    return order, back, both[has]
 
 
-def _unwrap(sequence: Numbers, first: Bools) -> tuple[Ints, Ints]:
-    """Sequence numbers running on from 0 at the first of each direction, and how they moved."""
-    jump = np.zeros(len(sequence), np.int64)
-    jump[1:] = np.diff(sequence).view(np.int32)
-    jump[first] = 0
-    total = np.cumsum(jump)
-    begins = np.maximum.accumulate(np.where(first, np.arange(len(sequence)), 0))
-    return total - total[begins], jump
-
-
-def _highest(start: Ints, end: Ints, first: Bools) -> tuple[Ints, Ints, Ints]:
-    """The highest end before each segment and with it, and the segment that brought the latter.
+def _highest(start: Ints, end: Ints, begins: Ints, sizes: Ints) -> tuple[Ints, Ints]:
+    """The highest end before each segment and with it.
 
     For the first of a direction, the one before is its own start.
     """
     count = len(end)
     # Directions one above the other, far enough apart that the running maximum starts anew.
-    level = np.cumsum(first) - 1
     reached = np.empty(count, np.int64)
-    for low in range(0, int(level[-1]) + 1 if count else 0, _BLOCK):
-        begin, stop = np.searchsorted(level, (low, low + _BLOCK))
-        lift = (level[begin:stop] - low) * (2 * _SPAN)
-        bounded = np.clip(end[begin:stop], -_SPAN + 1, _SPAN - 1)
-        reached[begin:stop] = np.maximum.accumulate(bounded + lift) - lift
+    for low in range(0, len(begins), _BLOCK):
+        span = slice(low, low + _BLOCK)
+        heights = np.arange(len(begins[span])) * (2 * _SPAN)
+        lift = np.repeat(heights, sizes[span])
+        part = slice(int(begins[low]), int(begins[low]) + len(lift))
+        bounded = np.clip(end[part], -_SPAN + 1, _SPAN - 1)
+        bounded += lift
+        np.maximum.accumulate(bounded, out=bounded)
+        np.subtract(bounded, lift, out=reached[part])
     expected = np.empty(count, np.int64)
     expected[1:] = reached[:-1]
-    expected[first] = start[first]
-    rises = first | (end > expected)
-    raised = np.maximum.accumulate(np.where(rises, np.arange(count), 0))
-    return expected, reached, raised
+    expected[begins] = start[begins]
+    return expected, reached
 
 
-def _across(segments: Segments, places: Ints) -> Ints:
+def _across(segments: Segments) -> Ints:
     """The last segment of the other direction before each one."""
-    latest = [np.maximum.accumulate(np.where(segments.side == side, places, -1)) for side in (0, 1)]
-    across = np.where(segments.side == 0, latest[1], latest[0])
-    begins = segments.starts[segments.conversation]
-    return np.where(across >= begins, across, -1)
+    count = len(segments)
+    turns = np.zeros(count, np.bool_)
+    turns[1:] = segments.side[1:] != segments.side[:-1]
+    fresh = segments.starts[:-1]
+    turns[fresh] = True
+    runs = np.flatnonzero(turns)
+    # What stands before a run of one side is of the other one, unless the connection begins there.
+    facing = runs - 1
+    facing[np.searchsorted(runs, fresh)] = -1
+    return np.repeat(facing, np.diff(runs, append=count))
 
 
 def _mark_odd_scales(segments: Segments, scale: Ints, odd: Bools) -> None:
