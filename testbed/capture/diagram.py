@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
-from testbed.capture.recording import Recording, TracedFrame, Verdict
+from testbed.capture.recording import Point, Recording, TracedFrame, Verdict
 from testbed.capture.seen import look
 from testbed.timing import seconds
 from testbed.wire.dissect import Dissection
@@ -121,9 +121,13 @@ def ladder(
     shown = _without_runs(steps)
     rows, omitted = _limited(shown, limit)
     columns = tuple(
-        LadderColumn(point.name, point.name, point.description) for point in recording.points
+        LadderColumn(point.name, point.name, _about(point)) for point in recording.points
     )
     return Ladder(columns, rows, omitted)
+
+
+def _about(point: Point) -> str:
+    return "; ".join(filter(None, (point.description, point.clock)))
 
 
 def _judged(recording: Recording) -> dict[int, _Judged]:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 
-from testbed.capture.recording import Recording, format_offset
+from testbed.capture.recording import Point, Recording, format_offset
 from testbed.wire.frame import Direction
 from testbed.wire.pcapng import (
     BYTE_ORDER_MAGIC,
@@ -30,6 +30,7 @@ from testbed.wire.pcapng import (
 
 __all__ = [
     "BYTE_ORDER_MAGIC",
+    "CLOCK",
     "LINKTYPE_ETHERNET",
     "UNKNOWN_LENGTH",
     "Block",
@@ -37,6 +38,9 @@ __all__ = [
     "Section",
     "write_pcapng",
 ]
+
+CLOCK = "time stamps by "
+"""How the comment on an interface begins that names its clock: there is no option for it."""
 
 _FLAGS = {Direction.IN: 0b01, Direction.OUT: 0b10}
 """epb_flags bits 0 and 1: inbound, outbound."""
@@ -63,7 +67,7 @@ def write_pcapng(
         notes[recording.frame(number).number].extend(texts)
     ranks = {point.name: rank for rank, point in enumerate(recording.points)}
     stream.write(section_block(about, loose))
-    stream.writelines(interface_block(each.name, each.description) for each in recording.points)
+    stream.writelines(map(_interface, recording.points))
     for traced in frames:
         frame = traced.frame
         options = (
@@ -81,6 +85,11 @@ def write_pcapng(
                 number_option(Option.STATISTICS_DROPPED, statistics.dropped),
             )
             stream.write(statistics_block(rank, last, counts))
+
+
+def _interface(point: Point) -> bytes:
+    clock = text_option(Option.COMMENT, CLOCK + point.clock) if point.clock else b""
+    return interface_block(point.name, point.description, options=(clock,))
 
 
 def _place_marks(recording: Recording, notes: dict[int, list[str]]) -> list[str]:

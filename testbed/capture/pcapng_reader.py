@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from testbed.capture.pcapng import (
     BYTE_ORDER_MAGIC,
+    CLOCK,
     LINKTYPE_ETHERNET,
     UNKNOWN_LENGTH,
     Block,
@@ -33,6 +34,8 @@ class Interface:
     name: str
     description: str
     statistics: Statistics | None = None
+    clock: str = ""
+    """What stamped its frames, where the file tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,7 @@ class _Reader:
     def result(self) -> CaptureFile:
         """Everything that was read."""
         interfaces = tuple(
-            Interface(interface.name, interface.description, self._statistics.get(index))
+            replace(interface, statistics=self._statistics.get(index))
             for index, interface in enumerate(self._interfaces)
         )
         return CaptureFile(self._section, interfaces, tuple(self._packets))
@@ -201,16 +204,18 @@ class _Reader:
         linktype, _, _ = body.unpack("HHI")
         if linktype != LINKTYPE_ETHERNET:
             raise WireError(f"link type {linktype}, expected 1 (Ethernet)", body.offset)
-        name = description = ""
+        name = description = clock = ""
         resolution = 6  # "if this option is not present, a resolution of 10^-6 is assumed"
         for code, value, offset in body.options(8):
             if code == Option.INTERFACE_NAME:
                 name = _decode(value, offset)
+            elif code == Option.COMMENT and value.startswith(CLOCK.encode()):
+                clock = _decode(value, offset).removeprefix(CLOCK)
             elif code == Option.INTERFACE_DESCRIPTION:
                 description = _decode(value, offset)
             elif code == Option.INTERFACE_RESOLUTION:
                 resolution = body.number("B", value, offset)
-        self._interfaces.append(Interface(name, description))
+        self._interfaces.append(Interface(name, description, clock=clock))
         self._resolutions.append(resolution)
 
     def _packet(self, body: _Body) -> None:

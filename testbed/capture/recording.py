@@ -39,10 +39,14 @@ def format_offset(span: Duration) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place where frames are captured; ``description`` says what it is on this bench."""
+    """A place where frames are captured; ``description`` says what it is on this bench.
+
+    ``clock`` is what stamps its frames, its name and what it means; empty where nobody knows.
+    """
 
     name: str
     description: str = ""
+    clock: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from testbed.labs.requirements import SYSTEM_PATH, install_command, packages
 from testbed.labs.rootless import is_root
 from testbed.link.recorder.choosing import prospects as recorders
 from testbed.link.streams.choosing import prospects
+from testbed.link.timestamping import clocks
 
 __all__ = ["Check", "LabState", "Report", "examine"]
 
@@ -28,7 +29,8 @@ class Check:
     """One thing that a lab needs or can use."""
 
     group: str
-    """``rights``, ``kernel``, ``senders``, ``recorders``, ``commands`` or ``python``."""
+    """``rights``, ``kernel``, ``senders``, ``recorders``, ``clocks``, ``commands`` or
+    ``python``."""
     name: str
     ok: bool
     found: str
@@ -93,7 +95,7 @@ _FEATURES = (
 def examine() -> Report:
     """Look at everything. Features of the kernel are tried in throw-away namespaces."""
     rights, said = _rights()
-    engines = (*_senders(), *_recorders())
+    engines = (*_senders(), *_recorders(), *_clocks())
     checks = (rights, _raw_access(), *_kernel(said), *engines, *_commands(), *_python())
     simulated = LabState("sim", True, "anywhere: it touches nothing of this machine")
     return Report(checks, (simulated, _lab("virtual", checks), _lab("hardware", checks)))
@@ -187,6 +189,14 @@ def _recorders() -> list[Check]:
     return [
         Check("recorders", f"recordings by {name}", works, why, "", ())
         for name, works, why in recorders()
+    ]
+
+
+def _clocks() -> list[Check]:
+    """What stamps the frames that arrive at each NIC; no plan needs better than the kernel."""
+    return [
+        Check("clocks", f"time stamps at {nic}", True, f"{clock.name} ({clock.why})", "", ())
+        for nic, clock in clocks()
     ]
 
 

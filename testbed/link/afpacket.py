@@ -14,6 +14,7 @@ from testbed.link.ethtool import Ethtool
 from testbed.link.nic import LinkWatch, read_nic
 from testbed.link.ring import SOL_PACKET, ReceiveRing
 from testbed.link.size import HEADER, room
+from testbed.link.timestamping import open_clock
 from testbed.wire.addresses import MacAddr
 from testbed.wire.frame import Frame
 
@@ -54,6 +55,9 @@ class AfPacketPort:
         with contextlib.ExitStack() as undo:
             self._watch = LinkWatch(interface)
             undo.callback(self._watch.close)
+            self._clock, self._nic_clock = open_clock(interface)
+            if self._nic_clock is not None:
+                undo.callback(self._nic_clock.close)
             self._sender = undo.enter_context(self._packet_socket())
             self._receiver = undo.enter_context(self._packet_socket())
             try:
@@ -87,6 +91,11 @@ class AfPacketPort:
         with Ethtool(self.interface) as ethtool:
             speed = ethtool.mode().speed
         return None if speed is None else speed * 1_000_000
+
+    @property
+    def clock(self) -> str:
+        """What stamps frames here: its name, and what it means."""
+        return str(self._clock)
 
     @property
     def unfinished(self) -> int:
@@ -172,7 +181,8 @@ class AfPacketPort:
         self._sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         # Stamp frames when they reach the kernel and not when they reach the ring.
         self._receiver.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        ring = ReceiveRing(self._receiver, self._mtu, ring_size)
+        to_wall = self._nic_clock.to_wall if self._nic_clock is not None else None
+        ring = ReceiveRing(self._receiver, self._mtu, ring_size, to_wall)
         try:
             membership = struct.pack("=iHH8s", index, PACKET_MR_PROMISC, 0, b"")
             self._receiver.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, membership)

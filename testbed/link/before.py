@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
-__all__ = ["NicBefore"]
+__all__ = ["NicBefore", "StampsBefore"]
+
+
+class StampsBefore(TypedDict):
+    """Which frames a NIC stamped (linux/net_tstamp.h, hwtstamp_config)."""
+
+    flags: int
+    sent: int
+    received: int
 
 
 class NicBefore(TypedDict):
@@ -15,3 +23,5 @@ class NicBefore(TypedDict):
     up: bool
     sysctls: dict[str, str]
     features: dict[str, bool]
+    stamps: NotRequired[StampsBefore]
+    """Only of a NIC whose time stamps were switched."""

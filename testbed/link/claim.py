@@ -1,7 +1,8 @@
 """Taking a NIC for the testbed and giving it back exactly as it was.
 
 A claimed NIC shows what is on the cable and says nothing of its own: offloads are off, it is up,
-and the controller's kernel neither speaks IPv6 on it, nor answers ARP, nor forwards.
+and the controller's kernel neither speaks IPv6 on it, nor answers ARP, nor forwards. Where it can
+stamp frames itself, it does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from testbed.errors import LinkError
-from testbed.link import offload
+from testbed.link import offload, timestamping
 from testbed.link.before import NicBefore
 from testbed.link.ethtool import Ethtool
 from testbed.link.netlink import RouteNetlink
@@ -35,7 +36,7 @@ class NicClaim:
         self.before = before
         self.stuck = stuck
         """Settings that could not be made: offloads the driver keeps on, files that are
-        read-only. Lengths or checksums on this NIC may not be those on the cable."""
+        read-only, time stamps. Lengths or checksums on this NIC may not be those on the cable."""
 
     @property
     def interface(self) -> str:
@@ -60,6 +61,7 @@ def claim(interface: str, journal: Callable[[NicBefore], None] | None = None) ->
     try:
         stuck = _silence(interface)
         stuck += offload.switch_off(interface)
+        stuck += _stamp(before)
         if not before["up"]:
             _set_admin(interface, up=True)
     except BaseException:
@@ -85,6 +87,8 @@ def restore(before: NicBefore) -> None:
     if not before["up"]:
         _attempt(refused, partial(_set_admin, interface, up=False))
     _attempt(refused, partial(offload.apply, interface, before["features"]))
+    if "stamps" in before:
+        _attempt(refused, partial(timestamping.put_back, interface, before["stamps"]))
     for path, value in before["sysctls"].items():
         _attempt(refused, partial(_write, path.format(interface), value))
     if refused:
@@ -111,13 +115,27 @@ def _read(interface: str) -> NicBefore:
         file = _sysctl(path.format(interface))
         if file.exists():  # a kernel without IPv6 has none to switch off
             sysctls[path] = file.read_text().strip()
-    return NicBefore(
+    before = NicBefore(
         interface=interface,
         index=link.index,
         up=link.admin_up,
         sysctls=sysctls,
         features=offload.liars(interface),
     )
+    stamps = timestamping.before_stamps(interface)
+    if stamps is not None:
+        before["stamps"] = stamps
+    return before
+
+
+def _stamp(before: NicBefore) -> tuple[str, ...]:
+    """Switch the NIC's own time stamps on where it has them; what was refused."""
+    try:
+        if "stamps" in before:
+            timestamping.switch_on(before["interface"], before["stamps"])
+    except LinkError as error:
+        return (str(error),)
+    return ()
 
 
 def _silence(interface: str) -> tuple[str, ...]:

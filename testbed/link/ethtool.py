@@ -14,10 +14,11 @@ from typing import Self
 
 from testbed.errors import LinkError
 
-__all__ = ["DriverInfo", "Ethtool", "Feature", "LinkMode"]
+__all__ = ["DriverInfo", "Ethtool", "Feature", "LinkMode", "StampSetting", "Stamping"]
 
 # linux/sockios.h, linux/if.h
 SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCETHTOOL = 0x8913, 0x8914, 0x8946
+SIOCSHWTSTAMP, SIOCGHWTSTAMP = 0x89B0, 0x89B1
 IFF_UP = 0x1
 IFNAMSIZ = 16
 IFREQ_SIZE = 40
@@ -26,14 +27,23 @@ IFREQ_SIZE = 40
 ETHTOOL_GSET, ETHTOOL_GDRVINFO = 0x01, 0x03
 ETHTOOL_GSTRINGS, ETHTOOL_GSSET_INFO = 0x1B, 0x37
 ETHTOOL_GFEATURES, ETHTOOL_SFEATURES = 0x3A, 0x3B
+ETHTOOL_GET_TS_INFO = 0x41
+ETHTOOL_GCHANNELS = 0x3C
 ETH_SS_FEATURES = 4
 ETH_GSTRING_LEN = 32
 DRVINFO_SIZE = 196
+CHANNELS = struct.Struct("=9I")  # struct ethtool_channels
 SETTINGS = struct.Struct("=3IH6B2IH2B3I")  # ethtool_cmd
 SPEED_UNKNOWN = 0xFFFFFFFF
 DUPLEX = {0: "half", 1: "full"}
 BLOCK = struct.Struct("=4I")  # ethtool_get_features_block: available, requested, active, never
 SET_BLOCK = struct.Struct("=2I")  # ethtool_set_features_block: valid, requested
+TS_INFO = struct.Struct("=IIiI12xI12x")  # ethtool_ts_info
+
+# linux/net_tstamp.h
+HWTSTAMP = struct.Struct("=3i")  # hwtstamp_config
+RX_HARDWARE, RX_SOFTWARE, RAW_HARDWARE = 1 << 2, 1 << 3, 1 << 6  # SOF_TIMESTAMPING_...
+FILTER_ALL = 1  # HWTSTAMP_FILTER_ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,32 @@ class Feature:
     changeable: bool
     wanted: bool
     active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stamping:
+    """With what the NIC and its driver can stamp frames that arrive."""
+
+    hardware: bool
+    """The NIC itself can stamp each one."""
+    software: bool
+    """The kernel stamps them."""
+    clock: int | None
+    """The number of the NIC's own clock: ``/dev/ptp0`` and so on; None where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StampSetting:
+    """What a NIC stamps: flags, which sent frames, which received ones (hwtstamp_config)."""
+
+    flags: int
+    sent: int
+    received: int
+
+    @property
+    def all_received(self) -> bool:
+        """Whether it stamps every frame that arrives."""
+        return self.received == FILTER_ALL
 
 
 class Ethtool:
@@ -117,6 +153,14 @@ class Ethtool:
         known = 0 < speed < 0xFFFF or 0xFFFF < speed < SPEED_UNKNOWN
         return LinkMode(speed if known else None, DUPLEX.get(fields[4]))
 
+    def receive_queues(self) -> int:
+        """By how many queues frames come in at a time; 1 where the driver does not tell."""
+        answer = bytearray(struct.pack("=I", ETHTOOL_GCHANNELS).ljust(CHANNELS.size, b"\0"))
+        if not self._asked(answer):
+            return 1
+        _, _, _, _, _, receiving, _, _, combined = CHANNELS.unpack(answer)
+        return int(max(1, receiving + combined))
+
     def features(self) -> dict[str, Feature]:
         """Every offload that this kernel knows, by the kernel's own name for it."""
         names = self._feature_names()
@@ -152,6 +196,38 @@ class Ethtool:
             text = f"{self.interface}: cannot switch offloads {', '.join(sorted(wanted))}"
             raise LinkError(f"{text}: {_why(error)}") from error
 
+    def stamping(self) -> Stamping:
+        """With what frames that arrive can be stamped."""
+        answer = bytearray(struct.pack("=I", ETHTOOL_GET_TS_INFO).ljust(TS_INFO.size, b"\0"))
+        if not self._asked(answer):
+            return Stamping(hardware=False, software=False, clock=None)
+        _, kinds, clock, _, filters = TS_INFO.unpack(answer)
+        hardware = RX_HARDWARE | RAW_HARDWARE
+        return Stamping(
+            hardware=kinds & hardware == hardware and bool(filters & 1 << FILTER_ALL),
+            software=bool(kinds & RX_SOFTWARE),
+            clock=clock if clock >= 0 else None,
+        )
+
+    def stamp_setting(self) -> StampSetting | None:
+        """What the NIC stamps now; None where it stamps nothing, or does not tell."""
+        answer = bytearray(HWTSTAMP.size)
+        try:
+            self._ioctl(answer, SIOCGHWTSTAMP)
+        except OSError:
+            return None
+        return StampSetting(*HWTSTAMP.unpack(answer))
+
+    def set_stamp_setting(self, setting: StampSetting) -> StampSetting:
+        """Let the NIC stamp these frames, and what it then says it does; LinkError if refused."""
+        data = bytearray(HWTSTAMP.pack(setting.flags, setting.sent, setting.received))
+        try:
+            self._ioctl(data, SIOCSHWTSTAMP)
+        except OSError as error:
+            what = f"{self.interface}: cannot switch its time stamps"
+            raise LinkError(f"{what}: {_why(error)}") from error
+        return StampSetting(*HWTSTAMP.unpack(data))
+
     def _feature_names(self) -> list[str]:
         count = bytearray(struct.pack("=2IQI", ETHTOOL_GSSET_INFO, 0, 1 << ETH_SS_FEATURES, 0))
         if not self._asked(count):
@@ -173,10 +249,10 @@ class Ethtool:
             raise LinkError(f"{self.interface}: the driver does not answer: {error}") from error
         return True
 
-    def _ioctl(self, data: bytearray) -> None:
+    def _ioctl(self, data: bytearray, number: int = SIOCETHTOOL) -> None:
         pinned = (c_char * len(data)).from_buffer(data)  # the kernel writes through its address
         request = struct.pack(f"{IFNAMSIZ}sP", self._name, addressof(pinned))
-        fcntl.ioctl(self._socket, SIOCETHTOOL, request.ljust(IFREQ_SIZE, b"\0"))
+        fcntl.ioctl(self._socket, number, request.ljust(IFREQ_SIZE, b"\0"))
 
 
 def _why(error: OSError) -> str:

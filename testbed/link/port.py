@@ -8,7 +8,15 @@ from typing import Protocol, runtime_checkable
 from testbed.wire.addresses import MacAddr
 from testbed.wire.frame import Frame
 
-__all__ = ["FlawedSender", "KernelPort", "Port", "PushingPort", "RatedPort"]
+__all__ = [
+    "ClockedPort",
+    "FlawedSender",
+    "KernelPort",
+    "Port",
+    "PushingPort",
+    "RatedPort",
+    "clock_of",
+]
 
 
 class Port(Protocol):
@@ -75,6 +83,20 @@ class RatedPort(Protocol):
     @property
     def line_rate(self) -> int | None:
         """In bit/s; None where nobody can tell."""
+
+
+@runtime_checkable
+class ClockedPort(Protocol):
+    """A port that knows what stamps its frames."""
+
+    @property
+    def clock(self) -> str:
+        """The clock's name and what it means, as in ``CLOCK_REALTIME: the kernel's stamp``."""
+
+
+def clock_of(port: Port) -> str:
+    """What stamps the frames of a port; empty where it does not tell."""
+    return port.clock if isinstance(port, ClockedPort) else ""
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import socket
 import struct
+from collections.abc import Callable
 
 from testbed.errors import LinkError
 from testbed.timing import Instant
@@ -16,7 +17,7 @@ from testbed.wire.frame import Direction, Frame
 __all__ = ["ReceiveRing"]
 
 SOL_PACKET = 263
-PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION = 5, 6, 10
+PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION, PACKET_TIMESTAMP = 5, 6, 10, 17
 TPACKET_V2 = 1
 
 TP_STATUS_KERNEL = 0
@@ -24,6 +25,8 @@ TP_STATUS_USER = 1 << 0
 TP_STATUS_CSUMNOTREADY = 1 << 3
 TP_STATUS_VLAN_VALID = 1 << 4
 TP_STATUS_VLAN_TPID_VALID = 1 << 6
+TP_STATUS_TS_RAW_HARDWARE = 1 << 31
+SOF_TIMESTAMPING_RAW_HARDWARE = 1 << 6  # linux/net_tstamp.h
 
 SLOT = struct.Struct("=IIIHHIIHH")
 """tpacket2_hdr: status, wire length, captured length, offset of the MAC header, offset of the
@@ -45,9 +48,17 @@ class ReceiveRing:
 
     ``size`` is the memory in bytes (LinkError unless 64 KiB to 1 GiB); slots hold a whole frame
     of ``mtu``. Longer frames (which an offload makes) are cut, and say so by their wire length.
+    Frames have the kernel's software stamp; with ``to_wall``, which makes a time of CLOCK_REALTIME
+    of the NIC's, they have that, where the NIC stamped them.
     """
 
-    def __init__(self, packets: socket.socket, mtu: int, size: int) -> None:
+    def __init__(
+        self,
+        packets: socket.socket,
+        mtu: int,
+        size: int,
+        to_wall: Callable[[int], int] | None = None,
+    ) -> None:
         if not MIN_SIZE <= size <= MAX_SIZE:
             raise LinkError(f"a receive ring of {size} bytes: expected {MIN_SIZE} to {MAX_SIZE}")
         slot = -(-(HEADROOM + mtu + TAGS) // ALIGNMENT) * ALIGNMENT
@@ -57,7 +68,10 @@ class ReceiveRing:
         blocks = max(1, size // block)
         self.slots = blocks * self._per_block
         self._packets = packets
+        self._to_wall = to_wall
         packets.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
+        if to_wall is not None:
+            packets.setsockopt(SOL_PACKET, PACKET_TIMESTAMP, SOF_TIMESTAMPING_RAW_HARDWARE)
         request = struct.pack("=4I", block, blocks, slot, self.slots)  # tpacket_req
         packets.setsockopt(SOL_PACKET, PACKET_RX_RING, request)
         self._memory = mmap.mmap(packets.fileno(), block * blocks)
@@ -88,8 +102,12 @@ class ReceiveRing:
                 wire += 4
             if status & TP_STATUS_CSUMNOTREADY:
                 self.unfinished += 1
-            at = Instant(sec * 1_000_000_000 + nsec)
-            frames.append(Frame(data, at, Direction.OUT if outgoing else Direction.IN, wire))
+            at = sec * 1_000_000_000 + nsec
+            if status & TP_STATUS_TS_RAW_HARDWARE and self._to_wall is not None:
+                at = self._to_wall(at)
+            frames.append(
+                Frame(data, Instant(at), Direction.OUT if outgoing else Direction.IN, wire)
+            )
         # The kernel stamps a frame before it waits its turn to be put into the ring.
         frames.sort(key=_time)
         return frames

@@ -244,6 +244,21 @@ def test_capinfos_reads_the_file_without_complaint(tmp_path):
 
 
 @needs_tshark
+def test_a_file_names_the_clock_of_each_interface(tmp_path):
+    file, copy = tmp_path / "trace.pcapng", tmp_path / "copy.pcapng"
+    clock = "CLOCK_REALTIME: the kernel's software stamp"
+    recording = Recording([Point("a--dut", "NIC a", clock), Point("b--dut")])
+    recording.add("a--dut", [frame(bytes(60), 0)])
+    file.write_bytes(written(recording))
+    assert f"Comment = time stamps by {clock}" in subprocess.run(
+        ["capinfos", file], capture_output=True, text=True, check=True
+    ).stdout.replace("Comment 1 =", "Comment =")
+    subprocess.run(["tshark", "-r", file, "-w", copy], capture_output=True, check=True)
+    for each in (file, copy):
+        assert [i.clock for i in read_pcapng(each.read_bytes()).interfaces] == [clock, ""]
+
+
+@needs_tshark
 def test_what_wireshark_rewrites_is_read_back(tmp_path):
     file, copy = tmp_path / "trace.pcapng", tmp_path / "copy.pcapng"
     with file.open("wb") as stream:

@@ -38,10 +38,13 @@ def bare_machine(monkeypatch, tmp_path):
 
 def test_report_covers_all_groups_and_every_failure_says_what_was_found():
     report = examine()
-    groups = {"rights", "kernel", "senders", "recorders", "commands", "python"}
+    groups = {"rights", "kernel", "senders", "recorders", "clocks", "commands", "python"}
     assert {check.group for check in report.checks} == groups
     senders = [check.name for check in report.checks if check.group == "senders"]
     assert senders == ["streams by XDP live frames", "streams by UDP GSO", "streams by sendmmsg"]
+    clocks = [check for check in report.checks if check.group == "clocks"]
+    assert clocks[-1].name == "time stamps at virtual interfaces"
+    assert clocks[-1].found == "CLOCK_REALTIME (not hardware: there is none)"
     recorders = [check.name for check in report.checks if check.group == "recorders"]
     assert recorders == ["recordings by XDP", "recordings by TPACKET_V3"]
     assert [state.lab for state in report.labs] == ["sim", "virtual", "hardware"]

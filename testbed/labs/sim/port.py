@@ -50,6 +50,11 @@ class SimPort(InboxPort):
         return self._card.mtu
 
     @property
+    def clock(self) -> str:
+        """What stamps frames here."""
+        return "virtual time: the lab's own, which no real clock is part of"
+
+    @property
     def line_rate(self) -> int:
         """The cable's rate, in bit/s."""
         return self.node.lanes[WIRE].rate
