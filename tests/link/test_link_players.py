@@ -253,7 +253,7 @@ def test_playing_leaves_no_thread_and_no_descriptor(kind: type, passing) -> None
 
     reel = recorded(100, np.arange(100, dtype=np.int64) * 100_000, loops=1000)
     before = held()
-    for turn in range(100):
+    for turn in range(200):
         with player_of(kind, reel, None if turn % 2 else Pace(1000), passing[0]) as sender:
             sender.start()
     with player_of(kind, reel, None, passing[0]):
