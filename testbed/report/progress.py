@@ -9,6 +9,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 __all__ = ["SendingBars", "rate_text"]
@@ -24,13 +25,17 @@ def rate_text(rate: float, unit: str) -> str:
     return f"{rate:.3g} {unit}"
 
 
+def _one_line() -> Column:
+    return Column(no_wrap=True)
+
+
 class _Sent(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Frames sent, of how many, and what remains."""
         sent = int(task.completed)
         if task.total is None:
             return Text(f"{sent:,} frames")
-        return Text(f"{sent:,} of {int(task.total):,} frames, {int(task.total) - sent:,} to go")
+        return Text(f"{sent:,} of {int(task.total):,}, {int(task.total) - sent:,} to go")
 
 
 class SendingBars:
@@ -45,10 +50,10 @@ class SendingBars:
         self._shown: Progress | None = None
         if console.is_terminal:
             self._shown = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=20),
-                _Sent(),
-                TextColumn("{task.fields[rates]}", markup=False),
+                TextColumn("{task.description}", markup=False, table_column=_one_line()),
+                BarColumn(bar_width=10),
+                _Sent(table_column=_one_line()),
+                TextColumn("{task.fields[rates]}", markup=False, table_column=_one_line()),
                 TimeRemainingColumn(compact=True),
                 console=console,
                 transient=True,

@@ -116,7 +116,7 @@ def test_on_a_terminal_a_bar_tells_what_remains_and_an_interrupt_ends_it(
     )
     os.close(far)
     shown = b""
-    while b"2 of 20 frames, 18 to go" not in shown:
+    while b"2 of 20, 18 to go" not in shown:
         shown += os.read(near, 4096)
     child.send_signal(signal.SIGINT)
     while b"frames sent in" not in shown:

@@ -26,7 +26,7 @@ def test_a_bar_tells_what_was_sent_the_rates_and_what_remains() -> None:
         made.show("a", "a: stream", 0, 0, 10_000)
         clock.now = 0.5
         made.show("a", "a: stream", 1000, 60_000, 10_000)
-        assert "1,000 of 10,000 frames, 9,000 to go" in shown.getvalue()
+        assert "1,000 of 10,000, 9,000 to go" in shown.getvalue()
         assert "2 kpps, 960 kbit/s" in shown.getvalue()
         clock.now = 1.0
         made.show("a", "a: stream", 4000, 240_000, 10_000)
