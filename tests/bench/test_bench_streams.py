@@ -1,5 +1,6 @@
 """``nic.stream(...)``: the same words on a simulated cable, in virtual time, and on a real NIC."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -205,6 +206,14 @@ def test_what_arrives_of_signed_streams_is_counted_in_virtual_time():
         pair.settle()
     assert (tally.engine, tally.why) == ("frame by frame", "it keeps the lab's own time")
     assert {number: each.received for number, each in tally.streams.items()} == {3: 200, 4: 100}
+    assert (tally.received, tally.others) == (300, 0)
+    facts = json.loads(json.dumps(tally.as_dict()))
+    assert (facts["nic"], facts["streams"]["3"]["received"]) == ("b", 200)
+    assert [line.split()[:3] for line in tally.table(most=1).splitlines()] == [
+        ["stream", "received", "lost"],
+        ["3", "200", "0"],
+        ["and", "1", "streams"],
+    ]
     times = tally.of(3)
     assert times.least_latency == times.mean_latency == times.most_latency > 0
     assert (times.lost, times.late, times.duplicates, tally.of(9).received) == (0, 0, 0, 0)
@@ -268,6 +277,7 @@ def test_stream(bench: Bench) -> None:
             a.stream(signed(frame, 5), pps=5000, count=500).start().wait()
             bench.watch_for(milliseconds(50))
         assert tally.engine and tally.why
+        assert tally.clock.startswith(("virtual time", "CLOCK_"))
         assert (tally.of(5).received, tally.of(5).lost, tally.of(5).late) == (500, 0, 0)
         assert 0 < tally.of(5).least_latency <= tally.of(5).most_latency < seconds(1)
     forever = a.stream(Frames(frame, vary=VARY), pps=1000).start()

@@ -90,8 +90,8 @@ class KernelTally:
     name = "XDP"
 
     def __init__(self, index: int, *, take: bool = True) -> None:
-        self.clock = "kernel software clock (CLOCK_MONOTONIC), read by the program"
-        """What latencies are measured with; senders on this machine stamp their frames by it."""
+        self.clock = "CLOCK_MONOTONIC: read by the program as the driver hands the frame over"
+        """What the time of arrival is taken from; senders on this machine stamp frames by it."""
         self.balance: Balance | None = None
         """How the count compares with the interface's own; known once it is closed."""
         self.missed = 0
