@@ -13,7 +13,17 @@ from numpy.lib.stride_tricks import as_strided
 
 from testbed.link.recorder.outcome import Clock
 
-__all__ = ["Batch", "Bools", "Bytes", "Engine", "Ints", "build_blocks", "copy_rows", "read_times"]
+__all__ = [
+    "Batch",
+    "Bools",
+    "Bytes",
+    "Engine",
+    "Ints",
+    "build_blocks",
+    "copy_rows",
+    "nothing_but",
+    "read_times",
+]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -28,7 +38,8 @@ class Batch:
     """Whole Enhanced Packet Blocks, one behind the other, in the order of time.
 
     ``starts`` says where each begins in ``data``. ``losses`` are pairs: so many frames were lost
-    just before the frame of that row. ``matched``: which frames are those to stop at.
+    just before the frame of that row, or behind the last one. ``matched``: which frames are those
+    to stop at.
     """
 
     data: Bytes
@@ -76,6 +87,11 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give everything back; twice is no error."""
+
+
+def nothing_but(lost: int) -> Batch:
+    """A batch of no frame, which tells that some were lost."""
+    return Batch(np.empty(0, np.uint8), np.empty(0, np.int64), [(0, lost)])
 
 
 def read_times(data: Bytes, starts: Ints) -> Ints:

@@ -31,7 +31,8 @@ class Overrun:
     lost: int
     after: Instant
     before: Instant
-    where: str = "the recorder's ring was full"
+    where: str
+    """What had no room for them."""
 
     def __str__(self) -> str:
         frames = "1 frame was" if self.lost == 1 else f"{self.lost} frames were"

@@ -34,6 +34,7 @@ from testbed.wire.pcapng import Block
 __all__ = [
     "ENTRY",
     "HEAD",
+    "LOST",
     "MATCHED",
     "PASSED",
     "PUBLISHED",
@@ -48,9 +49,9 @@ __all__ = [
 
 STATE: Final = 256
 """Bytes of the state of one ring."""
-PUBLISHED, POSITION, SEEN, PASSED = 0, 8, 16, 24
+PUBLISHED, POSITION, SEEN, PASSED, LOST = 0, 8, 16, 24, 32
 """What the program counts: entries that are whole, bytes of blocks, frames that were to be
-recorded, all frames."""
+recorded, all frames, frames for which there was no room."""
 TAIL, TAIL_POSITION = 128, 136
 """Up to where the reader has taken entries and bytes: in a cache line that only it writes."""
 STRAY: Final = 192
@@ -112,6 +113,9 @@ def recording(wish: Wish, layout: Layout, maps: tuple[int, int, int], *, ahead: 
     _publish(asm, layout, index)
     asm.label("done").mov(R0, XdpAction.DROP if wish.take else XdpAction.PASS).exit()
     asm.label("pass").mov(R0, XdpAction.PASS).exit()
+    asm.label("full")
+    _count(asm, LOST)
+    asm.jump("done")
     asm.label("stray").load_map_value(R1, state).mov(R2, 1).atomic("+=", R1, STRAY, R2)
     return asm.jump("pass").assemble()
 
@@ -124,9 +128,9 @@ def _find_room(asm: Assembler, layout: Layout, data: int) -> None:
     """From here on R8 is how much is kept of the frame, and R9 where its block goes."""
     asm.mov(R8, R9).jump_if(R8, "<=", layout.snap, "short").mov(R8, layout.snap).label("short")
     asm.load(R1, R7, PUBLISHED).load(R2, R7, TAIL).sub(R1, R2)
-    asm.jump_if(R1, ">=", layout.entries, "done")
+    asm.jump_if(R1, ">=", layout.entries, "full")
     asm.load(R3, R7, POSITION).mov(R1, R3).add(R1, R8).add(R1, HEAD + FOOT + 3)
-    asm.load(R2, R7, TAIL_POSITION).sub(R1, R2).jump_if(R1, ">", layout.data, "done")
+    asm.load(R2, R7, TAIL_POSITION).sub(R1, R2).jump_if(R1, ">", layout.data, "full")
     asm.bit_and(R3, layout.data - 1)
     asm.load(R1, R10, _CPU).mul(R1, layout.room).add(R3, R1)
     asm.load_map_value(R9, data).add(R9, R3)
@@ -143,9 +147,9 @@ def _write_block(asm: Assembler, ahead: int) -> None:
     asm.store(R1, HEAD - 4, 0, size=4).store(R1, HEAD, R3, size=4)
     _copy_short(asm)
     # No frame is empty; a filter that looked at its length can have made the verifier forget that.
-    asm.jump_if(R8, "<", 1, "done")
+    asm.jump_if(R8, "<", 1, "full")
     asm.mov(R1, R6).mov(R2, 0).mov(R3, R9).add(R3, HEAD).mov(R4, R8)
-    asm.call(Helper.XDP_LOAD_BYTES).jump_if(R0, "!=", 0, "done").label("copied")
+    asm.call(Helper.XDP_LOAD_BYTES).jump_if(R0, "!=", 0, "full").label("copied")
 
 
 def _copy_short(asm: Assembler) -> None:

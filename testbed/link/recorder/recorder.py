@@ -32,6 +32,7 @@ TOLD = 20
 """Losses that the end of the file tells of, the latest; each is told of where it was, too."""
 FLUSH_WITHIN = 2.0
 """Seconds that the kernel may take to hand over what it has at the end."""
+FULL = "the recorder's ring was full"
 _HEAD = struct.Struct("<IIIIIII")
 
 
@@ -57,6 +58,8 @@ class Recorder:
         self.ended_by = ""
         """The limit that ended it; empty while it runs, and where it was stopped."""
         self.error: LinkError | None = None
+        self.idle = True
+        """Whether nothing waited when it last looked."""
         self.began = Instant(time.time_ns())
         self.passed = 0
         """Frames that came to the interface, wanted or not; known at the end."""
@@ -65,6 +68,7 @@ class Recorder:
         self._engine = engine
         self._watch = watch
         self._last = self.began
+        self._untold: list[tuple[int, Overrun]] = []  # and at which row they are to be told of
         self._deadline = time.monotonic_ns() + (limits.duration or 0)
         self._ending = threading.Event()
         self._closed = False
@@ -125,10 +129,13 @@ class Recorder:
     def _round(self) -> bool:
         """Take what waits; whether anything did."""
         batches = self._engine.take()
+        if batches:
+            self.idle = False
         for batch in batches:
             if not self._is_over():
                 self._accept(batch)
         self._engine.release()
+        self.idle = not batches
         return bool(batches)
 
     def _is_late(self) -> bool:
@@ -153,17 +160,22 @@ class Recorder:
 
     def _accept(self, batch: Batch) -> None:
         rows = self._cut(batch)
-        at = 0
         for row, lost in batch.losses:
-            if row >= rows:
-                break
+            if row < rows or row == rows == len(batch):
+                after = Instant(batch.time(row - 1)) if row else self._last
+                before = Instant(batch.time(row) if row < rows else time.time_ns())
+                self._untold.append((row, self._note(lost, after, before)))
+        at = 0
+        while self._untold and self._untold[0][0] < rows:
+            row = self._untold[0][0]
+            told = [overrun for at_row, overrun in self._untold if at_row == row]
+            del self._untold[: len(told)]
             begin, end = batch.begin(row), batch.begin(row + 1)
             self.store.write(batch.data[at:begin].data)
-            after = Instant(batch.time(row - 1)) if row else self._last
-            overrun = self._note(lost, after, Instant(batch.time(row)))
-            self.store.write(_told(batch.data[begin:end].tobytes(), lost, str(overrun)))
+            self.store.write(_told(batch.data[begin:end].tobytes(), told))
             at = end
         self.store.write(batch.data[at : batch.begin(rows)].data)
+        self._untold = [(0, overrun) for _, overrun in self._untold]
         if rows:
             self._last = Instant(batch.time(rows - 1))
             self.frames += rows
@@ -185,11 +197,10 @@ class Recorder:
                 rows, self.ended_by = int(found[0]) + 1, "match"
         return rows
 
-    def _note(self, lost: int, after: Instant, before: Instant, where: str = "") -> Overrun | None:
-        if not lost:
-            return None
-        overrun = Overrun(lost, after, before, where) if where else Overrun(lost, after, before)
-        self.overruns.append(overrun)
+    def _note(self, lost: int, after: Instant, before: Instant, where: str = FULL) -> Overrun:
+        overrun = Overrun(lost, after, before, where)
+        if lost:
+            self.overruns.append(overrun)
         return overrun
 
     def _finish(self) -> None:
@@ -209,9 +220,12 @@ class Recorder:
             self.error = self.error or error
 
 
-def _told(block: bytes, lost: int, text: str) -> bytes:
+def _told(block: bytes, overruns: list[Overrun]) -> bytes:
     """A packet block, with what was lost before it."""
     _, _, interface, high, low, kept, length = _HEAD.unpack_from(block)
+    options = (
+        *(text_option(Option.COMMENT, str(each)) for each in overruns),
+        number_option(Option.PACKET_DROPPED, sum(each.lost for each in overruns)),
+    )
     data = block[HEAD : HEAD + kept]
-    options = (text_option(Option.COMMENT, text), number_option(Option.PACKET_DROPPED, lost))
     return packet_block(interface, high << 32 | low, data, length, options)

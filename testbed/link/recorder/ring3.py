@@ -33,7 +33,7 @@ TP_STATUS_VLAN_VALID = 1 << 4
 TP_STATUS_VLAN_TPID_VALID = 1 << 6
 TPID_8021Q = 0x8100
 
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 SLOT = 2048  # the kernel wants a frame size of a V3 ring, and does not use it
 RETIRE_MS = 10
 """A block that is not full is handed over so long after its first frame."""
@@ -42,7 +42,7 @@ STATUS, COUNT, FIRST = 8, 12, 16
 HEADER = 38
 """tpacket3_hdr, up to its last field that is looked at."""
 TAG, ADDRESSES = 4, 12
-MOST_BLOCKS = 8
+MOST_BLOCKS = 16
 """Taken at a time: so much of the ring is not free meanwhile."""
 
 _TAGGED = Code(0x20, k=0xFFFF_F000 + 48)  # SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT
@@ -80,9 +80,8 @@ class RingEngine:
                 undo.callback(self._unmap)
                 self._resources = undo.pop_all()
         except OSError as error:
-            raise LinkError(
-                f"{interface}: cannot record with a ring of {self._blocks} MiB: {error.strerror}"
-            ) from error
+            what = f"{interface}: cannot record with a ring of {self._blocks * BLOCK} bytes"
+            raise LinkError(f"{what}: {error.strerror}") from error
         self._bytes: Bytes = np.frombuffer(self._memory, np.uint8)
         self._words = self._bytes.view(np.uint32)
 
@@ -154,7 +153,8 @@ class RingEngine:
 
     def stop(self) -> None:
         """Hear no more: the kernel hands the last block over in its time."""
-        self._packets.bind((self._interface, 0))
+        with contextlib.suppress(OSError):  # the interface is gone, and nothing comes any more
+            self._packets.bind((self._interface, 0))
 
     @property
     def drained(self) -> bool:

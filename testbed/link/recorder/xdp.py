@@ -13,10 +13,18 @@ import numpy.typing as npt
 
 from testbed.errors import LinkError, Unsupported
 from testbed.link.ebpf import BpfError, Program, SharedArray, XdpLink, can_attach
-from testbed.link.recorder.batch import Batch, Bytes, Ints, copy_rows, read_times
+from testbed.link.recorder.batch import (
+    Batch,
+    Bytes,
+    Ints,
+    copy_rows,
+    nothing_but,
+    read_times,
+)
 from testbed.link.recorder.outcome import Clock
 from testbed.link.recorder.program import (
     ENTRY,
+    LOST,
     MATCHED,
     PASSED,
     PUBLISHED,
@@ -31,7 +39,7 @@ from testbed.link.recorder.program import (
 from testbed.link.recorder.promiscuous import hear_all
 from testbed.link.recorder.wish import Wish
 
-__all__ = ["XdpEngine"]
+__all__ = ["XdpEngine", "merge"]
 
 Words = npt.NDArray[np.uint64]
 
@@ -112,16 +120,24 @@ class XdpEngine:
         """Frames that came, wanted or not."""
         return int(self._state[:, PASSED // 8].sum() + self._state[0, STRAY // 8])
 
+    @property
+    def cpus(self) -> int:
+        """On how many CPUs frames were recorded."""
+        return int((self._state[:, PUBLISHED // 8] > 0).sum())
+
     def take(self) -> list[Batch]:
         """What waits, or a part of it."""
         horizon = time.monotonic_ns() + self._ahead - SETTLED if self._running else FOREVER
         waiting = [ring for ring in self._rings if ring.look(marked=self._marked)]
+        if not waiting:
+            lost = sum(ring.lost_behind() for ring in self._rings)
+            return [nothing_but(lost)] if lost else []
         if len(waiting) < 2:
-            return waiting[0].batches() if waiting else []
+            return waiting[0].batches()
         horizon = min(horizon, *(ring.known_until() for ring in waiting))
         for ring in waiting:
             ring.leave(horizon)
-        merged = _merge([batch for ring in waiting for batch in ring.batches()])
+        merged = merge([batch for ring in waiting for batch in ring.batches()])
         return [merged] if len(merged) else []
 
     def release(self) -> None:
@@ -170,13 +186,24 @@ class _Ring:
         self._memory = memory
         self._size = size
         self._tail = 0
-        self._number = 0
+        self._number = 0  # of the last frame that is accounted for
+        self._lost = 0  # frames accounted for as lost
         self._taken: _Taken | None = None
 
     @property
     def waits(self) -> bool:
         """Whether there is anything to take."""
         return bool(self._state[PUBLISHED // 8] != self._tail)
+
+    def lost_behind(self) -> int:
+        """Frames lost behind the last that was taken, where nothing came after them."""
+        # Read in this order: what is published later comes behind these losses.
+        lost = int(self._state[LOST // 8]) - self._lost
+        if not lost or self.waits:
+            return 0
+        self._lost += lost
+        self._number += lost
+        return lost
 
     def look(self, *, marked: bool) -> bool:
         """Whether anything waits; it is then what batches() are of."""
@@ -242,7 +269,9 @@ class _Ring:
         if taken is None or not len(taken.positions):
             return
         self._tail += len(taken.positions)
-        self._number = int(taken.numbers[-1])
+        last = int(taken.numbers[-1])
+        self._lost += last - self._number - len(taken.numbers)
+        self._number = last
         self._state[TAIL_POSITION // 8] = taken.end
         self._state[TAIL // 8] = self._tail
 
@@ -272,7 +301,7 @@ class _Ring:
         return position + int(self._memory[place + 4 : place + 8].view(np.uint32)[0])
 
 
-def _merge(batches: list[Batch]) -> Batch:
+def merge(batches: list[Batch]) -> Batch:
     """The blocks of several rings, in the order of time."""
     times = np.concatenate([read_times(each.data, each.starts) for each in batches])
     sizes = np.concatenate(
