@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from testbed.bench.bench import Bench
     from testbed.bench.capturing import Capture
     from testbed.bench.drill import drill
+    from testbed.bench.playing import Replay
     from testbed.bench.ppp_peer import PppPeer
     from testbed.bench.receiver import Receiver
     from testbed.bench.recordings import NicRecording
@@ -200,6 +201,7 @@ _HOMES = {
     "Receiver": "testbed.bench.receiver",
     "Redirect": "testbed.wire",
     "Reorder": "testbed.link.impair",
+    "Replay": "testbed.bench.playing",
     "Resolution": "testbed.stack.services.dns_resolver",
     "RouterAdvertisement": "testbed.wire",
     "RouterSolicitation": "testbed.wire",
@@ -339,6 +341,7 @@ __all__ = [
     "Receiver",
     "Redirect",
     "Reorder",
+    "Replay",
     "Resolution",
     "RouterAdvertisement",
     "RouterSolicitation",
