@@ -38,11 +38,9 @@ class BenchmarkTable:
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         record = self.record
-        title = escape(f"{record.name} of {record.device} ({record.clause})")
+        title = f"{record.name} of {record.device} ({record.clause})"
+        yield Padding(Text(_plain(title, options), "bold"), (1, 0, 0, 4))
         table = Table(
-            title=title,
-            title_justify="left",
-            title_style="bold",
             box=box.ASCII2 if options.ascii_only else box.SIMPLE_HEAD,
             padding=(0, 1),
         )
@@ -60,7 +58,7 @@ class BenchmarkTable:
             table.add_column(head, justify="left" if words else "right", no_wrap=not words)
         for row in record.rows:
             table.add_row(*(escape(_plain(shown(row[place]), options)) for place in used))
-        yield Padding(table, (1, 0, 0, 2))
+        yield Padding(table, (0, 0, 0, 2))
         for label, lines in (
             ("not as the RFC has it", record.departures),
             ("tester", record.tester),
