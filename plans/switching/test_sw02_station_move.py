@@ -2,7 +2,8 @@
 
 A is seen on port 1, then on port 3: there is one entry, on port 3, and frames to A leave port 3
 only (IEEE 802.1Q 8.7: the entry's port is updated), also those of a conversation that was going on
-before the move. It moves there and back, announced by a broadcast and by a unicast.
+before the move. It moves there and back, announced by a broadcast and by a unicast. Its neighbour
+at the first port stays there.
 """
 
 import pytest
@@ -23,6 +24,7 @@ from testbed import (
 
 STATION = MacAddr("02:00:00:00:02:0a")
 PEER = MacAddr("02:00:00:00:02:0b")
+NEIGHBOUR = MacAddr("02:00:00:00:02:0c")
 MARK = b"SW-02"
 LINGER = milliseconds(100)  # a copy that comes late is a copy
 SOON = seconds(1)
@@ -51,11 +53,12 @@ def await_move(bench: Bench, place: str) -> None:
                 f"dut: {format_duration(SOON)} after {STATION} was learned toward {place}, frames "
                 f"to it leave toward {', '.join(came) or 'nobody'}"
             )
+        bench.watch_for(LINGER)
 
 
-def expect_calls(bench: Bench, place: str) -> None:
+def expect_calls(bench: Bench, place: str, station: MacAddr = STATION) -> None:
     """Each of three calls comes out toward ``place``, once and unaltered, and nowhere else."""
-    calls = [EthFrame(STATION, PEER, payload=MARK + bytes([n]) * 250) for n in range(3)]
+    calls = [EthFrame(station, PEER, payload=MARK + bytes([n]) * 250) for n in range(3)]
     with bench.capture() as seen:
         bench.nic("peer").inject(*calls)
         bench.watch_for(LINGER)
@@ -105,9 +108,12 @@ def test_moved_station_is_relearned(bench: Bench) -> None:
     dut.flush_fdb()
     bench.nic("peer").inject(EthFrame(dst=MacAddr.BROADCAST, src=PEER))
     dut.wait_learned(PEER, on=bench.port("dut", toward="peer"), within=seconds(2))
+    bench.nic("old").inject(EthFrame(dst=MacAddr.BROADCAST, src=NEIGHBOUR))
+    dut.wait_learned(NEIGHBOUR, on=bench.port("dut", toward="old"), within=seconds(2))
     for moves, (place, announced_to) in enumerate(JOURNEY):
         bench.nic(place).inject(EthFrame(dst=announced_to, src=STATION))
         dut.wait_learned(STATION, on=bench.port("dut", toward=place), within=seconds(2))
         if moves:
             await_move(bench, place)
             expect_calls(bench, place)
+            expect_calls(bench, "old", NEIGHBOUR)

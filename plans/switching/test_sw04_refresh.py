@@ -1,8 +1,8 @@
 """Frames from a station restart its ageing; frames to it do not.
 
-Two stations speak at 0 and at 0.2 T, one of them by a unicast the second time: both are still known
-at 1.12 T. From then on they are only spoken to, and are forgotten all the same by the bench's
-tolerance (IEEE 802.1Q 8.7: learning looks at sources).
+Three stations speak at 0 and at 0.2 T, the second time one of them by a unicast, one at another
+port: all are still known at 1.12 T. From then on they are only spoken to, and are forgotten all the
+same by the bench's tolerance (IEEE 802.1Q 8.7: learning looks at sources).
 """
 
 import pytest
@@ -24,16 +24,18 @@ from testbed import (
 
 SHOUTER = MacAddr("02:00:00:00:04:0a")
 CALLER = MacAddr("02:00:00:00:04:0b")
+MOVER = MacAddr("02:00:00:00:04:0d")
 PROBER = MacAddr("02:00:00:00:04:0c")
 SHORTEST = seconds(2)
 
 
 def floods(bench: Bench, station: MacAddr) -> bool:
     """Whether a frame to ``station`` comes out where it is not."""
-    with bench.capture("b--dut", "c--dut") as seen:
+    leaf = "a" if station == MOVER else "c"
+    with bench.capture("b--dut", f"{leaf}--dut") as seen:
         bench.nic("b").inject(EthFrame(dst=station, src=PROBER))
         seen.settle()
-    elsewhere, probe = seen.at("c--dut"), match.eth(dst=station, src=PROBER)
+    elsewhere, probe = seen.at(f"{leaf}--dut"), match.eth(dst=station, src=PROBER)
     if elsewhere.all(probe):
         return True
     elsewhere.expect_none(probe)  # it counts only if nothing was missed there
@@ -73,20 +75,21 @@ def test_only_the_stations_own_frames_refresh_it(bench: Bench) -> None:
     dut.flush_fdb()
 
     start = bench.loop.now()
-    for station in (SHOUTER, CALLER):
+    for station in (SHOUTER, CALLER, MOVER):
         a.inject(EthFrame(dst=MacAddr.BROADCAST, src=station))
     bench.watch_for(Duration(start + round(ageing * 0.2) - bench.loop.now()))
     spoke = bench.loop.now()
     a.inject(EthFrame(dst=MacAddr.BROADCAST, src=SHOUTER), EthFrame(dst=PROBER, src=CALLER))
+    bench.nic("c").inject(EthFrame(dst=MacAddr.BROADCAST, src=MOVER))
     bench.watch_for(Duration(start + round(ageing * 1.12) - bench.loop.now()))
-    for station in (SHOUTER, CALLER):
+    for station in (SHOUTER, CALLER, MOVER):
         if floods(bench, station):
             raise ExpectationFailed(
                 f"{dut.name}: {station} was forgotten though it spoke "
                 f"{format_duration(Duration(bench.loop.now() - spoke))} ago, ageing time "
                 f"{format_duration(ageing)}: its own frames do not refresh it"
             )
-    known = [SHOUTER, CALLER]
+    known = [SHOUTER, CALLER, MOVER]
     while known := [station for station in known if not floods(bench, station)]:
         if bench.loop.now() > spoke + latest:
             raise ExpectationFailed(

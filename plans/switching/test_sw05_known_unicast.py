@@ -2,7 +2,7 @@
 
 IEEE 802.1Q 8.6.3 and 8.8: the filtering database names the only port. Checked in both directions,
 for several frames in a row, short and long, of several protocols, each of which must arrive
-unaltered.
+unaltered; also when nobody has spoken for a while, and from a station that is new to the switch.
 """
 
 from ipaddress import IPv4Address
@@ -24,9 +24,11 @@ from testbed import (
 
 NEAR = MacAddr("02:00:00:00:05:0a")
 FAR = MacAddr("02:00:00:00:05:0b")
+STRANGER = MacAddr("02:00:00:00:05:0c")
 HERE, THERE = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")  # RFC 5737: documentation
 MARK = b"SW-05"
 LINGER = milliseconds(100)  # a copy that comes late is a copy
+A_WHILE = seconds(1)
 LENGTHS = (46, 200, 1500)  # of the payload: the least and the most that IEEE 802.3 has, and between
 IP_HEADER = 20
 IPV4, ARP, EXPERIMENTAL = 0x0800, 0x0806, 0x88B5
@@ -90,12 +92,25 @@ def test_known_station_gets_one_copy_and_nobody_else_any(bench: Bench) -> None:
     dut.wait_learned(NEAR, on=bench.port("dut", toward="a"), within=seconds(2))
     dut.wait_learned(FAR, on=bench.port("dut", toward="b"), within=seconds(2))
 
+    for pause in (LINGER, A_WHILE):
+        bench.watch_for(pause)
+        expect_conversation(bench)
+    strange = conversation(NEAR, STRANGER)[:1]
+    with bench.capture() as seen:
+        bench.nic("c").inject(*strange)
+        bench.watch_for(LINGER)
+    seen.at("a--dut").expect_count(match.raw(strange[0].emit(pad=True)), 1)
+    for leaf in ("b", "c", "d"):
+        seen.at(f"{leaf}--dut").expect_none(match.containing(MARK))
+
+
+def expect_conversation(bench: Bench) -> None:
+    """What the two say to each other comes to them, and to nobody else."""
     there, back = conversation(NEAR, FAR), conversation(FAR, NEAR)
     with bench.capture() as seen:
-        b.inject(*there)
-        a.inject(*back)
+        bench.nic("b").inject(*there)
+        bench.nic("a").inject(*back)
         bench.watch_for(LINGER)
-
     for leaf, frames in (("a", there), ("b", back)):
         for frame in frames:
             seen.at(f"{leaf}--dut").expect_count(match.raw(frame.emit(pad=True)), 1)

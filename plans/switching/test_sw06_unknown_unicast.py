@@ -1,8 +1,9 @@
 """A frame to an unknown station leaves every port but the one it came in on, once.
 
 IEEE 802.1Q 8.8: without an entry, all ports of the VLAN are potential transmission ports; 8.6.1
-excludes the reception port. Several frames from every side, of several protocols: flooding teaches
-nothing about their destination. Nor is one bit's difference from a known station enough to know it.
+excludes the reception port. Several frames from every side, of several protocols, short and long,
+to addresses of a maker's range and of a local one: flooding teaches nothing about their
+destination. Nor is one bit's difference from a known station enough to know it.
 """
 
 from ipaddress import IPv4Address
@@ -23,6 +24,7 @@ from testbed import (
 )
 
 UNKNOWN = MacAddr("02:00:00:00:06:99")
+GLOBAL = MacAddr("00:00:5e:00:53:99")  # RFC 7042 2.1.2: documentation, and of a maker's range
 KNOWN = MacAddr("02:00:00:00:06:98")
 SENDERS = {leaf: MacAddr(f"02:00:00:00:06:0{leaf}") for leaf in ("a", "b", "c", "d")}
 MARK = b"SW-06"
@@ -39,6 +41,8 @@ def calls_from(leaf: str) -> list[EthFrame]:
         EthFrame(UNKNOWN, src, IPV4, packet.emit()),
         EthFrame(UNKNOWN, src, ARP, text),
         EthFrame(UNKNOWN, src, EXPERIMENTAL, text),
+        EthFrame(UNKNOWN, src, EXPERIMENTAL, text * 7),
+        EthFrame(GLOBAL, src, EXPERIMENTAL, text),
     ]
 
 

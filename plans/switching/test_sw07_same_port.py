@@ -38,6 +38,7 @@ def expect_filtered(bench: Bench, dst: MacAddr, src: MacAddr) -> None:
             EthFrame(dst, src, IPV4, IPv4Packet(HERE, THERE, 17, text).emit()),
             EthFrame(dst, src, ARP, text),
             EthFrame(dst, src, EXPERIMENTAL, text),
+            EthFrame(dst, src, EXPERIMENTAL, text * 20),
         )
         bench.watch_for(LINGER)
     for leaf in ("a", "b", "c", "d"):

@@ -26,9 +26,12 @@ SENDERS = "02:00:00:18:00:00/ff:ff:ff:ff:00:00"
 GROUP_SOURCES = (MacAddr("03:00:00:00:08:0b"), MacAddr.BROADCAST)
 MARK = b"SW-08"
 LINGER = milliseconds(100)  # a copy that comes late is a copy
+PAUSE = milliseconds(5)
 CROWD = 1000  # stations that fill the table where nobody says how many do
 PACE = 1000  # stations a second where the bench file states no learning_rate
 ARP, EXPERIMENTAL = 0x0806, 0x88B5
+ROUNDS = 4  # of broadcasts from each leaf: enough to miss what is lost now and then
+LENGTHS = (200, 1400)  # of a broadcast's text
 
 
 def crowd(number: int) -> MacAddr:
@@ -67,8 +70,10 @@ def expect_broadcasts(bench: Bench, state: int) -> None:
                 dst,
                 MacAddr(b"\x02\x00\x00\x18" + bytes([state, number])),
                 kind,
-                MARK + leaf.encode() * 200,
+                MARK + bytes([turn]) + leaf.encode() * length,
             )
+            for turn in range(ROUNDS)
+            for length in LENGTHS
             for dst, kind in (
                 (MacAddr.BROADCAST, ARP),
                 (MacAddr.BROADCAST, EXPERIMENTAL),
@@ -80,6 +85,7 @@ def expect_broadcasts(bench: Bench, state: int) -> None:
     with bench.capture() as seen:
         for leaf, frames in shouts.items():
             bench.nic(leaf).inject(*frames)
+            bench.watch_for(PAUSE)  # no more at once than ports have buffers for
         bench.watch_for(LINGER)
     expected = {
         leaf: [frame for other, frames in shouts.items() if other != leaf for frame in frames]

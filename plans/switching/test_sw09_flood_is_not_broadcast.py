@@ -102,14 +102,14 @@ def await_end_of_flood(bench: Bench) -> None:
 )
 def test_an_answer_ends_the_flood(bench: Bench) -> None:
     bench.switch("dut").flush_fdb()
-    expect_calls(bench, 3, "a", "c", "d")
+    expect_calls(bench, 8, "a", "c", "d")
 
     answer = EthFrame(dst=SENDER, src=STATION, payload=MARK + bytes(200))
     with bench.capture() as seen:
         bench.nic("a").inject(answer)
         bench.watch_for(LINGER)
     await_end_of_flood(bench)
-    expect_calls(bench, 3, "a")
+    expect_calls(bench, 8, "a")
 
     seen.at("b--dut").expect_count(match.raw(answer.emit(pad=True)), 1)
     for leaf in ("a", "c", "d"):

@@ -1,10 +1,11 @@
 """No frame crosses VLANs; tags come and go per port; each VLAN learns for itself.
 
-Access ports a and c in VLAN 10, b in VLAN 20, t a trunk of both. Broadcasts, unknown unicasts and
-frames to a station of the other VLAN stay in their VLAN, leave access ports untagged and the trunk
-tagged, and are otherwise unaltered. What is tagged for a VLAN that its port is not in goes nowhere
-and is not learned. One MAC address in two VLANs has two entries (IEEE 802.1Q 8.6.1, 8.6.2, 8.8:
-independent VLAN learning).
+Access ports a and c in VLAN 10, b in VLAN 20, t a trunk of both. Broadcasts, groups, unknown
+unicasts and frames to a station of the other VLAN stay in their VLAN, leave access ports untagged
+and the trunk tagged, and are otherwise unaltered; what has a tag of a priority only is as untagged
+(6.9.1). What is tagged for a VLAN that its port is not in, be it by one bit of its number, goes
+nowhere and is not learned. One MAC address in two VLANs has two entries (IEEE 802.1Q 8.6.1, 8.6.2,
+8.8: independent VLAN learning).
 """
 
 import pytest
@@ -28,7 +29,9 @@ TWIN = MacAddr("02:00:00:00:10:0a")
 RESIDENT = MacAddr("02:00:00:00:10:0b")
 UNKNOWN = MacAddr("02:00:00:00:10:99")
 INTRUDER = MacAddr("02:00:00:00:10:0c")
+GROUP = MacAddr("03:00:00:00:10:01")
 RED, BLUE, FOREIGN = 10, 20, 30
+PRIORITY = 0  # a tag of this VLAN tells a priority only
 DOMAINS = [("a", "c", f"t@{RED}"), ("b", f"t@{BLUE}")]
 LINGER = milliseconds(100)  # a copy that comes late is a copy
 PORTS = {
@@ -44,6 +47,9 @@ Journeys = list[tuple[str, int | None, MacAddr, dict[str, int | None]]]
 IN_THEIR_VLAN: Journeys = [
     ("a", None, MacAddr.BROADCAST, {"c": None, "t": RED}),
     ("a", None, UNKNOWN, {"c": None, "t": RED}),
+    ("a", None, GROUP, {"c": None, "t": RED}),
+    ("b", None, GROUP, {"t": BLUE}),
+    ("a", PRIORITY, UNKNOWN, {"c": None, "t": RED}),
     ("b", None, MacAddr.BROADCAST, {"t": BLUE}),
     ("b", None, UNKNOWN, {"t": BLUE}),
     ("b", None, RESIDENT, {"t": BLUE}),
@@ -64,6 +70,7 @@ FROM_INTRUDERS: Journeys = [
     ("b", RED, MacAddr.BROADCAST, {}),
     ("b", RED, RESIDENT, {}),
     ("t", FOREIGN, MacAddr.BROADCAST, {}),
+    *(("t", RED + bit, MacAddr.BROADCAST, {}) for bit in (0x100, 0x200, 0x400, 0x800)),
     ("t", None, MacAddr.BROADCAST, {}),
 ]
 
@@ -140,7 +147,9 @@ def test_vlans_do_not_hear_each_other(bench: Bench) -> None:
         dut.set_vlan_mode(port[leaf], mode)
     dut.flush_fdb()
 
-    bench.nic("a").inject(EthFrame(dst=MacAddr.BROADCAST, src=RESIDENT))
+    with bench.capture(domains=DOMAINS) as seen:  # it forwards in its VLANs before they speak
+        bench.nic("a").inject(EthFrame(dst=MacAddr.BROADCAST, src=RESIDENT))
+        seen.settle()
     dut.wait_learned(RESIDENT, on=port["a"], vlan=RED, within=seconds(2))
     expect_journeys(bench, IN_THEIR_VLAN)
 

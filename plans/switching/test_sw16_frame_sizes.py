@@ -333,7 +333,10 @@ def introduce_in_vlan(bench: Bench) -> None:
     dut.set_vlan_mode(access, VlanMode(access=VLAN))
     dut.flush_fdb()
     for leaf, station, tags in (("a", NEAR, (VlanTag(VLAN),)), ("b", FAR, ())):
-        bench.nic(leaf).inject(EthFrame(dst=MacAddr.BROADCAST, src=station, tags=tags))
+        with bench.capture("a--dut", "b--dut", domains=DOMAINS) as seen:
+            # Once it forwards in its new VLAN: some take a moment from the setting to that.
+            bench.nic(leaf).inject(EthFrame(dst=MacAddr.BROADCAST, src=station, tags=tags))
+            seen.settle()
         where = bench.port("dut", toward=leaf)
         dut.wait_learned(station, on=where, within=seconds(2), vlan=VLAN)
 

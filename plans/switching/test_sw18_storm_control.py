@@ -40,6 +40,7 @@ CEILING = 200  # broadcasts per second
 ABOVE, BELOW = 5 * CEILING, CEILING * 3 // 4
 BURST = 2 * CEILING  # frames at once
 CHUNK = 50  # frames sent in a row: less than any port has buffers for
+ARP = 0x0806
 START, END = seconds(1), seconds(3)  # of the storm, what is judged
 RECOVERY = seconds(1.5)  # after this long without broadcasts, a port takes them again
 STALL = milliseconds(20)  # a tester that is silent for longer does not storm meanwhile
@@ -156,7 +157,13 @@ def test_broadcasts_stay_at_the_ceiling(bench: Bench) -> None:
         for ceiling in (2 * CEILING, CEILING):  # the last word counts
             dut.set_storm_control(bench.port("dut", toward=leaf), ceiling)
     # Some have a tag that tells a priority only: broadcasts all the same.
-    storms = (broadcast(STORM), replace(broadcast(STORM), tags=(VlanTag(vid=0, pcp=5),)))
+    # Or are of ARP, or long.
+    storms = (
+        broadcast(STORM),
+        replace(broadcast(STORM), tags=(VlanTag(vid=0, pcp=5),)),
+        replace(broadcast(STORM), ethertype=ARP),
+        broadcast(STORM * 100),
+    )
     other = EthFrame(MacAddr.BROADCAST, OTHER, 0x88B6, CALM)
     call = EthFrame(HOME, STORMER, payload=UNICAST)
     storm = at_rate(ABOVE, END, "a", *storms)

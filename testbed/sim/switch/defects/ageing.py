@@ -19,6 +19,7 @@ __all__ = [
     "AGES_IN_TABLE_ONLY",
     "DESTINATION_REFRESHES",
     "FORGETS_ALL_AT_ONCE",
+    "MOVES_WITHOUT_REFRESH",
     "NEIGHBOURS_REFRESH",
     "NEVER_AGES",
     "NEVER_REFRESHES",
@@ -149,4 +150,20 @@ NEIGHBOURS_REFRESH: Final = Defect(
     "SW-04",
     "One age is kept for a port instead of one for each entry.",
     {Learner: _RefreshesPort},
+)
+
+
+class _MovesAsOld(Learner):
+    def move(self, entry: Entry, frame: bytes, vlan: int, port: Port, now: Instant) -> None:
+        seen = entry.seen
+        super().move(entry, frame, vlan, port, now)
+        entry.seen = seen
+
+
+MOVES_WITHOUT_REFRESH: Final = Defect(
+    "is not refreshed by a move",
+    "SW-04",
+    "An entry keeps its age when its station moves: who roams late is forgotten at once, and its "
+    "frames flood.",
+    {Learner: _MovesAsOld},
 )

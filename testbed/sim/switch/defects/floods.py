@@ -14,6 +14,7 @@ from testbed.stack.variants import Defect
 from testbed.timing import Instant
 
 __all__ = [
+    "BROADCASTS_SHORT_ONLY",
     "BROADCASTS_TWICE",
     "ECHOES_BROADCASTS",
     "FLOODS_FLOWS_ON",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _ARP: Final = b"\x08\x06"
+_LONG: Final = 1000
 
 
 class _SilentWhenFull(Forwarder):
@@ -187,4 +189,18 @@ STOPS_BROADCASTS_TOO: Final = Defect(
     "SW-09",
     "Broadcast and flood share one mask for each source, narrowed when its calls are answered.",
     {Forwarder: _StopsShouts},
+)
+
+
+class _Brief(Forwarder):
+    def to_broadcast(self, frame: bytes, vlan: int, port: Port, now: Instant) -> Sequence[Port]:
+        return super().to_broadcast(frame, vlan, port, now) if len(frame) < _LONG else ()
+
+
+BROADCASTS_SHORT_ONLY: Final = Defect(
+    "loses long broadcasts",
+    "SW-08",
+    "Broadcasts are copied from a small buffer: ARP passes, and the announcements of a routing "
+    "protocol do as long as the network is small.",
+    {Forwarder: _Brief},
 )

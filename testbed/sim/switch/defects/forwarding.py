@@ -10,15 +10,18 @@ from testbed.sim.switch.fdb import Entry
 from testbed.sim.switch.forwarder import Forwarder
 from testbed.sim.switch.ports import Port
 from testbed.stack.variants import Defect
-from testbed.timing import Instant
+from testbed.timing import Instant, milliseconds
 
 __all__ = [
     "COPIES_TO_ONE_MORE",
     "DELIVERS_NEXT_DOOR",
     "DROPS_UNKNOWN",
     "ECHOES_TO_INGRESS",
+    "FLOODS_AFTER_SILENCE",
     "FLOODS_FIRST_ONLY",
+    "FLOODS_LOCAL_ONLY",
     "FLOODS_OWN_PORT",
+    "FLOODS_SHORT_ONLY",
     "FLOODS_TWICE",
     "HAIRPINS",
     "LOSES_EVERY_FOURTH",
@@ -26,6 +29,8 @@ __all__ = [
     "RELAYS_NEXT_DOOR",
     "SENDS_TWICE",
 ]
+
+_LONG: Final = 1000
 
 
 class _OneMore(Forwarder):
@@ -194,4 +199,46 @@ RELAYS_NEXT_DOOR: Final = Defect(
     "SW-07",
     "The filter works within a port group of the chip only.",
     {Forwarder: _RelaysOwn},
+)
+
+
+class _ForgetsInPractice(Forwarder):
+    def to_known(
+        self, entry: Entry, frame: bytes, vlan: int, port: Port, now: Instant
+    ) -> Sequence[Port]:
+        if now - entry.seen > milliseconds(500) and not entry.static:
+            return self.flood(vlan, port)
+        return super().to_known(entry, frame, vlan, port, now)
+
+
+class _FloodsShort(Forwarder):
+    def to_unknown(self, frame: bytes, vlan: int, port: Port, now: Instant) -> Sequence[Port]:
+        return super().to_unknown(frame, vlan, port, now) if len(frame) < _LONG else ()
+
+
+class _FloodsLocal(Forwarder):
+    def to_unknown(self, frame: bytes, vlan: int, port: Port, now: Instant) -> Sequence[Port]:
+        return super().to_unknown(frame, vlan, port, now) if frame[0] & 2 else ()
+
+
+FLOODS_AFTER_SILENCE: Final = Defect(
+    "floods to who was silent for a moment",
+    "SW-05",
+    "A cache in front of the table holds a station for half a second, and what it lacks is flooded "
+    "in place of being looked up: everybody reads along.",
+    {Forwarder: _ForgetsInPractice},
+)
+FLOODS_SHORT_ONLY: Final = Defect(
+    "floods short frames only",
+    "SW-06",
+    "Floods are copied by the processor, from a buffer of a kilobyte: a server that was silent is "
+    "pinged at once, and gets no data.",
+    {Forwarder: _FloodsShort},
+)
+FLOODS_LOCAL_ONLY: Final = Defect(
+    "floods to local addresses only",
+    "SW-06",
+    "A filter against floods knows the virtual machines of its maker by their local addresses, and "
+    "drops all that goes to real ones.",
+    {Forwarder: _FloodsLocal},
 )

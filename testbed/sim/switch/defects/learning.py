@@ -21,6 +21,7 @@ __all__ = [
     "LOSES_MOVED_STATIONS",
     "MOVES_AT_SECOND_FRAME",
     "MOVES_BY_BROADCASTS",
+    "MOVES_NEIGHBOURS",
     "NEVER_LEARNS",
 ]
 
@@ -151,4 +152,22 @@ LOSES_MOVED_STATIONS: Final = Defect(
     "SW-02",
     "A move deletes the entry instead of changing it, and frames to the station flood.",
     {Learner: _Drops},
+)
+
+
+class _MovesAll(Learner):
+    def move(self, entry: Entry, frame: bytes, vlan: int, port: Port, now: Instant) -> None:
+        before = entry.port
+        for row in self.fdb.rows(now):
+            if row.port is before and not row.static:
+                row.port = port
+        super().move(entry, frame, vlan, port, now)
+
+
+MOVES_NEIGHBOURS: Final = Defect(
+    "moves the neighbours, too",
+    "SW-02",
+    "A switch takes a station that moves for a cable that was moved, and takes all of the old port "
+    "along: who stayed there hears nothing until it speaks.",
+    {Learner: _MovesAll},
 )

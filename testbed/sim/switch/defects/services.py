@@ -25,6 +25,7 @@ __all__ = [
     "HOLDS_FRAMES",
     "LETS_MIRROR_PORT_IN",
     "LIMITS_MULTICAST",
+    "LIMITS_SHORT_ONLY",
     "LIMITS_UNICAST",
     "LONG_FRAMES_LAG",
     "MIRRORS_EGRESS_ONLY",
@@ -32,12 +33,16 @@ __all__ = [
     "MIRROR_JOINS_IN",
     "MIRROR_TAKES_AWAY",
     "NO_CEILING",
+    "PASSES_ARP_STORMS",
     "REORDERS",
     "RETAGS_MIRRORED",
     "SHUTS_PORT",
     "SLOW_PATH",
     "SWAPS_MIRRORED",
 ]
+
+_LONG: Final = 500
+_ARP: Final = b"\x08\x06"
 
 
 class _DropsCopies(Mirror):
@@ -312,4 +317,29 @@ HOLDS_FRAMES: Final = Defect(
     "SW-20",
     "An energy-saving port wakes up for each frame.",
     {Fabric: _Holds},
+)
+
+
+class _LimitsShort(StormControl):
+    def passes(self, frame: bytes, port: Port, now: Instant) -> bool:
+        return len(frame) > _LONG or super().passes(frame, port, now)
+
+
+class _SparesArp(StormControl):
+    def passes(self, frame: bytes, port: Port, now: Instant) -> bool:
+        return frame[12:14] == _ARP or super().passes(frame, port, now)
+
+
+LIMITS_SHORT_ONLY: Final = Defect(
+    "limits short broadcasts only",
+    "SW-18",
+    "Storm control counts what fits into one cell of the chip's memory: a storm of long frames "
+    "passes, which is the worse one.",
+    {StormControl: _LimitsShort},
+)
+PASSES_ARP_STORMS: Final = Defect(
+    "lets storms of ARP pass",
+    "SW-18",
+    "ARP is spared, for nothing works without it: a loop is full of little else.",
+    {StormControl: _SparesArp},
 )

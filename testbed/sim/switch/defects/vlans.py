@@ -7,18 +7,21 @@ from typing import Final
 
 from testbed.sim.switch.fdb import Fdb
 from testbed.sim.switch.forwarder import Forwarder
-from testbed.sim.switch.ports import Port
+from testbed.sim.switch.ports import TAG, Port
 from testbed.sim.switch.tags import Classifier, Tagger
 from testbed.stack.variants import Defect
 from testbed.timing import Instant
 
 __all__ = [
+    "DROPS_PRIORITY_TAGS",
     "FINDS_STATIONS_ELSEWHERE",
     "HOPS_BY_TAG",
     "IGNORES_ALLOWED_VLANS",
     "LEAKS_BROADCASTS",
+    "LEAKS_GROUPS",
     "LEAKS_UNKNOWN_UNICAST",
     "LEAVES_TAGS_ON",
+    "READS_EIGHT_BITS",
     "SHARED_LEARNING",
     "STRIPS_TAGS",
     "TAKES_UNTAGGED_ON_TRUNKS",
@@ -146,4 +149,45 @@ TAKES_UNTAGGED_ON_TRUNKS: Final = Defect(
     "SW-10",
     "A trunk without a native VLAN puts untagged frames into the first VLAN that it has.",
     {Classifier: _TakesUntagged},
+)
+
+
+class _EightBits(Classifier):
+    __slots__ = ()
+
+    def of_tagged(self, frame: bytes, vlan: int, port: Port) -> int | None:
+        return super().of_tagged(frame, vlan & 0xFF, port)
+
+
+class _NoPriorities(Classifier):
+    __slots__ = ()
+
+    def of_untagged(self, frame: bytes, port: Port) -> int | None:
+        return None if frame[12:14] == TAG else super().of_untagged(frame, port)
+
+
+class _LeaksGroups(Forwarder):
+    def to_multicast(self, frame: bytes, vlan: int, port: Port) -> Sequence[Port]:
+        del frame, vlan
+        return [each for each in self.ports.all if each.live and each is not port]
+
+
+READS_EIGHT_BITS: Final = Defect(
+    "reads eight bits of a VLAN's number",
+    "SW-10",
+    "A chip of the time when 256 VLANs were many: VLAN 266 is VLAN 10, and both hear each other.",
+    {Classifier: _EightBits},
+)
+DROPS_PRIORITY_TAGS: Final = Defect(
+    "drops tags of a priority only",
+    "SW-10",
+    "An access port takes a tag of VLAN 0 for one of a foreign VLAN: telephones and storage, which "
+    "tag so, get no frame through.",
+    {Classifier: _NoPriorities},
+)
+LEAKS_GROUPS: Final = Defect(
+    "leaks groups across VLANs",
+    "SW-10",
+    "Multicast goes by a list of ports that knows no VLANs: the cameras of one are watched in all.",
+    {Forwarder: _LeaksGroups, Tagger: _Strays},
 )
