@@ -9,6 +9,7 @@ from testbed.capture.recording import Recording
 
 if TYPE_CHECKING:  # the analyser brings numpy with it, which few plans need
     from testbed.capture.tcp import TracedTcp
+    from testbed.capture.tcp.between import Journey
 
 __all__ = ["Trace"]
 
@@ -32,3 +33,14 @@ class Trace(Recording):
 
         names = [each.name for each in self.points]
         return TracedTcp(self.at(names[0] if point is None and names else point or "").both.frames)
+
+    def journeys(self, *points: str) -> tuple[Journey, ...]:
+        """The TCP connections that more than one point saw, and what became of them between.
+
+        Of all points, or of those that are named. Frame numbers count each point's own frames, from
+        1. ``trace.journeys("a--dut", "dut--b")[0].passages[0].lost``.
+        """
+        from testbed.capture.tcp.between import follow_journeys  # noqa: PLC0415 - as above
+
+        names = points or tuple(each.name for each in self.points)
+        return follow_journeys({name: self.tcp(name).connections for name in names})

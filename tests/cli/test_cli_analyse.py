@@ -36,6 +36,7 @@ def test_json_tells_everything(tmp_path):
     (connection,) = told["connections"]
     assert connection["retransmissions"] == {"timeout": 1}
     assert connection["flags"] == {"retransmission": 1}
+    assert connection["flagged_frames"] == {"retransmission": [5]}
     assert connection["up"]["bytes"] == 100
     (stall,) = connection["stalls"]
     assert (stall["cause"], stall["ended_by_frame"]) == ("network", 5)
@@ -87,3 +88,23 @@ def test_what_two_points_saw_of_a_connection_is_told_apart(tmp_path):
     shown = CliRunner().invoke(main, ["analyse", str(file)])
     assert "10.0.0.2:80 at near" in shown.output
     assert "2 connections" in shown.output
+    (journey,) = json.loads(result.output)["journeys"]
+    assert journey["points"] == ["near", "far"]
+    (up, down) = journey["passages"]
+    assert (up["sent"], up["arrived"], up["lost_frames"]) == (4, 4, [])
+    assert down["delay"]["least"] == -1e-8
+    assert "near > far" in shown.output
+
+
+def test_several_files_are_points_of_one_path(tmp_path):
+    near, far = tmp_path / "near.pcap", tmp_path / "far.pcap"
+    near.write_bytes(pcap_of([scenes()["clean"]]))
+    far.write_bytes(pcap_of([scenes()["clean"][:-1]]))
+    page = tmp_path / "out.html"
+    result = CliRunner().invoke(main, ["analyse", str(near), str(far), "--html", str(page)])
+    assert result.exit_code == 0, result.output
+    assert "10.0.0.2:80 at near.pcap" in result.output
+    assert "near.pcap > far.pcap" in result.output
+    assert "<h1>near.pcap, far.pcap</h1>" in page.read_text()
+    told = CliRunner().invoke(main, ["analyse", "--json", str(near), str(far)])
+    assert json.loads(told.output)["files"] == [str(near), str(far)]

@@ -30,7 +30,7 @@ NAME = '<script>document.title="owned"</script>.pcap'
 
 def page_of(names):
     analysis = analyse(read_columns(pcap_of([scenes()[name] for name in names])))
-    return render_tcp(NAME, list(analysis), len(analysis))
+    return render_tcp(NAME, [("", connection) for connection in analysis], len(analysis))
 
 
 def data_of(page):

@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from testbed.capture.tcp import CongestionWindow, Connection, Offer, Way
+from testbed.capture.tcp import CongestionWindow, Connection, Flag, Offer, Way
 
 __all__ = ["summarise"]
 
 _SHOWN_STALLS = 1000
 
 
-def summarise(connection: Connection) -> dict[str, Any]:
+def summarise(point: str, connection: Connection) -> dict[str, Any]:
     """All that is told of a connection, as JSON has it. Times are in seconds."""
     client, server = connection.offers
     return {
-        "point": connection.point,
+        "point": point,
         "client": str(connection.client),
         "server": str(connection.server),
         "start": connection.start / 1e9,
@@ -31,6 +31,11 @@ def summarise(connection: Connection) -> dict[str, Any]:
         "up": _way(connection.up, connection.windows[0]),
         "down": _way(connection.down, connection.windows[1]),
         "flags": connection.counts(),
+        "flagged_frames": {
+            name: connection.frames[connection.flags[connection.span] & flag != 0].tolist()
+            for flag, name in ((flag.value, flag.names[0]) for flag in Flag)
+            if connection.count(Flag(flag))
+        },
         "retransmissions": dict(connection.causes()),
         "size_changes": [
             {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from testbed.capture.columns.arrays import Ints
 from testbed.capture.tcp import CongestionWindow, Connection, Flag, Way
+from testbed.capture.tcp.between import Journey, Passage
 
 __all__ = ["KINDS", "POINTS", "graph_of"]
 
@@ -25,12 +27,14 @@ KINDS = (
 """How segments are coloured: the last kind that fits, by its place."""
 
 
-def graph_of(connection: Connection) -> dict[str, Any]:
+def graph_of(
+    point: str, connection: Connection, journeys: Sequence[Journey] = ()
+) -> dict[str, Any]:
     """One connection for the page's script. Times are microseconds from its first segment."""
     start = connection.start
     frames = connection.segments.row + 1
     return {
-        "name": str(connection) + (f" at {connection.point}" if connection.point else ""),
+        "name": str(connection) + (f" at {point}" if point else ""),
         "opening": connection.opening,
         "closing": connection.closing,
         "packets": connection.packets,
@@ -40,6 +44,12 @@ def graph_of(connection: Connection) -> dict[str, Any]:
         "stalls": [
             [_micro(stall.start - start), _micro(stall.span), stall.cause, stall.reason]
             for stall in connection.stalls[:200]
+        ],
+        "passages": [
+            _passage(passage)
+            for journey in journeys
+            if connection in journey.connections
+            for passage in journey.passages
         ],
         "ways": [
             _way(way, frames, start) | _window(window, start)
@@ -80,6 +90,23 @@ def _way(way: Way, frames: Ints, start: int) -> dict[str, Any]:
         "rt": _times(times, start),
         "rtt": (trips / 1000).tolist(),
     }
+
+
+def _passage(passage: Passage) -> list[str]:
+    """What became of the segments between two points, as a title and words."""
+    words = [f"{passage.sent} sent", f"{passage.arrived} arrived"]
+    for name in ("lost", "uncaptured", "overtaken", "repeated", "extra"):
+        frames = getattr(passage, name)
+        if frames:
+            shown = ", ".join(map(str, frames[:10])) + (" ..." if len(frames) > 10 else "")
+            words.append(f"{len(frames)} {name} (frame {shown})")
+    if len(passage.delay):
+        least, middle, most = (value / 1e6 for value in np.percentile(passage.delay, (0, 50, 100)))
+        words.append(f"delay {least:.3f}, {middle:.3f}, {most:.3f} ms")
+    for change in passage.changes:
+        values = f" {change.before} > {change.after}" if change.before else ""
+        words.append(f"{change.field}{values} in {change.count}")
+    return [f"{passage.first} > {passage.second}", ", ".join(words)]
 
 
 def _window(window: CongestionWindow, start: int) -> dict[str, Any]:

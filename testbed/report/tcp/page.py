@@ -12,13 +12,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from testbed.capture.tcp import Connection
+from testbed.capture.tcp.between import Journey
 from testbed.report.tcp.graph import KINDS, POINTS, graph_of
 
 __all__ = ["render_tcp"]
 
 
-def render_tcp(name: str, connections: Sequence[Connection], total: int) -> str:
-    """The page of some connections of the capture called ``name``, which has ``total`` of them."""
+def render_tcp(
+    name: str,
+    connections: Sequence[tuple[str, Connection]],
+    total: int,
+    journeys: Sequence[Journey] = (),
+) -> str:
+    """The page of some connections, each with its point, of what is called ``name``.
+
+    It has ``total`` of them; ``journeys`` are those that several points saw.
+    """
     environment = Environment(
         loader=PackageLoader("testbed.report"),
         autoescape=True,
@@ -30,7 +39,7 @@ def render_tcp(name: str, connections: Sequence[Connection], total: int) -> str:
     data = {
         "kinds": [kind for kind, _ in KINDS],
         "points": POINTS,
-        "connections": [graph_of(connection) for connection in connections],
+        "connections": [graph_of(*each, journeys) for each in connections],
     }
     return environment.get_template("tcp.html.j2").render(
         name=name,

@@ -301,6 +301,13 @@
       return item;
     }));
     if (!connection.stalls.length) byId("stalls").append("none");
+    byId("passages").replaceChildren(...connection.passages.map(([title, words]) => {
+      const item = document.createElement("li"), name = document.createElement("b");
+      name.textContent = title;
+      item.append(name, `: ${words}`);
+      return item;
+    }));
+    byId("between").hidden = !connection.passages.length;
     showAll();
   };
 
