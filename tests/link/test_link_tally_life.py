@@ -1,5 +1,6 @@
 """Tallies beside the kernel's own counters, and what they leave behind: nothing."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -136,6 +137,18 @@ def test_a_tally_ends_well_when_its_interface_went_away(
     assert tally.streams == {}
     with pytest.raises(LinkError):
         KernelTally(4_000_000)
+
+
+@needs_bpf
+def test_a_tally_ends_at_once_though_a_child_still_holds_its_descriptors(
+    netns: Namespace, veth: tuple[str, str]
+) -> None:
+    index = socket.if_nametoindex(veth[1])
+    with KernelTally(index) as tally:
+        held_by_child = os.dup(tally._link.fd)
+    assert "xdp" not in sh("ip", "link", "show", veth[1])
+    KernelTally(index).close()
+    os.close(held_by_child)
 
 
 @needs_live

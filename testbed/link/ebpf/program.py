@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -143,8 +144,11 @@ class XdpLink:
             raise BpfError(what, error.errno or 0) from error
 
     def close(self) -> None:
-        """Detach; closing twice is no error."""
+        """Detach, at once; closing twice is no error."""
         if self.fd >= 0:
+            # A child that has not yet become another program may hold the descriptor as well.
+            with contextlib.suppress(OSError):  # the interface is gone
+                bpf(Command.LINK_DETACH, pinned(struct.pack("=I", self.fd)))
             os.close(self.fd)
             self.fd = -1
 
