@@ -6,12 +6,34 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from testbed.bench.topology import Topology
+from testbed.capture import Beacon, BeaconKind
 from testbed.errors import PlanError
 from testbed.hosts import BoxDirection, FaultBox
 from testbed.link.impair import Drop, Hold
+from testbed.link.impair.fields import Field, Guarded
 from testbed.timing import Instant
 
 __all__ = ["BenchBox"]
+
+_MAGIC = int.from_bytes(Beacon(BeaconKind.CANARY, bytes(8), 0, "").emit()[:4], "big")
+_ARP = Field(-2, 2, 0x0806, layer="payload") & (
+    Field(14, 4, 0, layer="payload") | Field(6, 2, 2, layer="payload")  # a probe, or an answer
+)
+_QUOTING = Field(9, 1, 1, layer="payload") & (
+    Field(0, 1, 3, 5, layer="transport") | Field(0, 1, 11, 12, layer="transport")
+)
+_ODDLY_TAGGED = Field(12, 2, 0x9100) | (
+    (Field(12, 2, 0x8100) | Field(12, 2, 0x88A8)) & ~Field(-2, 2, 0, 0xFFFF, layer="payload")
+)
+_MAYBE_OURS = (
+    _ARP
+    | Field(0, 4, _MAGIC, layer="payload")
+    | Field(8, 4, _MAGIC, layer="transport")
+    | _QUOTING
+    | _ODDLY_TAGGED
+)
+"""Frames that may be the bench's own: ARP probes and their answers, beacons in broadcasts and in
+datagrams, ICMP errors about beacons, and frames with tags that hide what they are."""
 
 
 class BenchBox:
@@ -41,13 +63,17 @@ class BenchBox:
         box.begin()
         for way in self._ways.values():
             way.clear()
-            way.add(Drop(lambda frame: recognise(frame) is not None))
+            way.add(Drop(Guarded(lambda frame: recognise(frame) is not None, _MAYBE_OURS)))
 
     def toward(self, node: str) -> BoxDirection:
         """The way that leads to ``node``: put stages there."""
         if node not in self._ways:
             raise PlanError(f"box {self.role} joins {' and '.join(self._ways)}, not {node!r}")
         return self._ways[node]
+
+    def engines(self) -> dict[str, tuple[str, str]]:
+        """What carries the frames toward each node now, ``XDP`` or ``user space``, and why."""
+        return {node: (way.engine, way.why) for node, way in self._ways.items()}
 
     @contextmanager
     def pulled(self) -> Iterator[None]:

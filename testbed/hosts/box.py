@@ -2,54 +2,255 @@
 
 from __future__ import annotations
 
-from testbed.errors import LinkError
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from testbed.errors import LinkError, Unsupported
 from testbed.hosts.tap import Subscription, Tap
 from testbed.hosts.turning import Loop
 from testbed.hosts.way import ImpairedWay, WayEvent
+from testbed.link.impair.stage import Stage, StageEvent
 from testbed.link.size import room
+from testbed.timing import Instant, after, milliseconds
 from testbed.wire.frame import Direction, Frame
 
-__all__ = ["BoxDirection", "FaultBox"]
+__all__ = ["BoxDirection", "Bypass", "FaultBox"]
+
+LOOK_EVERY = milliseconds(5)
+"""How often Python looks at what the kernel did by itself."""
+
+IN_PYTHON = "user space"
+IN_KERNEL = "XDP"
+
+
+class Bypass(Protocol):
+    """One way of a box in the kernel: ``testbed.link.inline.Engine``."""
+
+    @property
+    def received(self) -> int:
+        """Frames that came and did not pass up to Python's sockets."""
+
+    @property
+    def passed(self) -> int:
+        """Frames that the kernel passed on by itself."""
+
+    @property
+    def refused(self) -> int:
+        """Frames lost for want of memory."""
+
+    def require_sending(self) -> None:
+        """Unsupported, with the reason, where the sink does not send what the kernel gives it."""
+
+    def lost_by_sink(self, by_python: int) -> int:
+        """Frames that the sink did not send, of all that it was given."""
+
+    def take_over(self, stages: Sequence[Stage]) -> None:
+        """Have the kernel decide by these stages; Unsupported, with the reason."""
+
+    def suspend(self) -> None:
+        """Have Python decide; frames wait."""
+
+    def stand_back(self) -> None:
+        """Have Python decide, and frames pass up to its sockets."""
+
+    def poll(self) -> None:
+        """Bring logs and stages up to date."""
+
+    def close(self) -> None:
+        """Leave it to Python for good."""
+
+
+OpenBypass = Callable[["BoxDirection"], Bypass]
+"""Makes the bypass of a way; Unsupported or LinkError, with the reason, where there can be none."""
 
 
 class BoxDirection(ImpairedWay):
-    """One way through a box, named by its NICs: ``x1>x2``."""
+    """One way through a box, named by its NICs: ``x1>x2``.
+
+    Python takes frames from one NIC and sends them at the other, or the kernel does, with the same
+    stages, where it can: ``engine`` says who, and ``why``.
+    """
 
     def __init__(self, source: Tap, sink: Tap, loop: Loop) -> None:
         super().__init__(f"{source.port.name}>{sink.port.name}", loop, self._pass_on)
-        self.received = 0
-        self.sent = 0
-        self.refused = 0
-        """Frames that could not be passed on: by no fault of a stage, but of the rig."""
         self.first_refusal = ""
-        self._source = source
-        self._sink = sink
+        self.engine = IN_PYTHON
+        self.why = "there is nothing else on this bench"
+        self.source = source
+        self.sink = sink
+        self._received = self._sent = self._refused = 0
+        self._handed = 0
+        self._lost = 0
+        self._before = (0, 0, 0)
         self._subscription: Subscription | None = None
+        self._bypass: Bypass | None = None
+        self._changed = False
+
+    @property
+    def received(self) -> int:
+        """Frames that came in since begin()."""
+        return self._received + (self._bypass.received if self._bypass else 0) - self._before[0]
+
+    @property
+    def sent(self) -> int:
+        """Frames that were passed on since begin()."""
+        return self._sent + (self._bypass.passed if self._bypass else 0) - self._before[1]
+
+    @property
+    def refused(self) -> int:
+        """Frames that could not be passed on: by no fault of a stage, but of the rig."""
+        without = self._bypass.refused if self._bypass else 0
+        return self._refused + without + self._lost - self._before[2]
 
     def begin(self) -> None:
         """Start a new record: forget events and counts. Stages stay in place."""
         super().begin()
-        self.received = self.sent = self.refused = 0
+        self.settle()
+        self._before = (0, 0, 0)
+        self._before = (self.received, self.sent, self.refused)
         self.first_refusal = ""
 
     def start(self) -> None:
         """Let frames pass; starting twice is no error."""
         if self._subscription is None:
-            self._subscription = self._source.subscribe(self._receive)
+            self._subscription = self.source.subscribe(self._receive)
             super().start()
 
     def stop(self) -> None:
         """Let nothing pass; frames kept back by stages stay there. Twice is no error."""
         if self._subscription is not None:
+            self._disconnect()
             self._subscription.close()
             self._subscription = None
             super().stop()
+
+    def add(self, stage: Stage) -> None:
+        """Put a stage behind those in place."""
+        self._hold()
+        super().add(stage)
+
+    def remove(self, stage: Stage) -> None:
+        """Take a stage out; frames that it kept back go on at once."""
+        self._hold()
+        super().remove(stage)
+
+    def connect(self, open_bypass: OpenBypass) -> None:
+        """Have the kernel carry frames whenever it can; ``why`` says why not."""
+        try:
+            self._bypass = open_bypass(self)
+        except (Unsupported, LinkError) as reason:
+            self.why = str(reason)
+            return
+        for tap in (self.source, self.sink):
+            tap.watchers.append(self._hold_all)
+        self._loop.before_wait(self, self._choose)
+        self._changed = True
+
+    def settle(self) -> None:
+        """Find out what the sink did not send of what the kernel gave it."""
+        if self._bypass is not None:
+            self._lost = self._bypass.lost_by_sink(self._handed)
+            if self._lost and not self.first_refusal:
+                self.first_refusal = f"{self.sink.port.name} did not send what it was given"
+
+    def take(self, frame: bytes, at: Instant) -> None:
+        """Send a frame on its way that came at ``at`` and has waited since."""
+        self._send(self._pipeline.push(frame, at))
+
+    def _disconnect(self) -> None:
+        bypass = self._bypass
+        if bypass is None:
+            return
+        self._loop.forget(self)
+        self._loop.cancel((self, "look"))
+        for tap in (self.source, self.sink):
+            tap.watchers.remove(self._hold_all)
+        self.engine, self.why = IN_PYTHON, "the box is stopped"
+        try:
+            bypass.stand_back()
+            self.settle()
+        finally:
+            bypass.close()
+        self._received += bypass.received
+        self._sent += bypass.passed
+        self._refused += bypass.refused + self._lost
+        self._lost = 0
+        self._bypass = None
+
+    def _hold(self) -> None:
+        """Python decides from here on, until the loop waits; frames wait meanwhile."""
+        if self._bypass is not None:
+            self._changed = True
+            self._bypass.suspend()
+            self.engine = IN_PYTHON
+
+    def _hold_all(self) -> None:
+        """Somebody begins or ends to listen: where frames are to be heard, Python carries them."""
+        self._changed = True
+        if self._bypass is not None and self._overheard():
+            self._bypass.stand_back()
+            self.engine, self.why = IN_PYTHON, self._overheard()
+
+    def _overheard(self) -> str:
+        heard = [tap.port.name for tap in (self.source, self.sink) if tap.listeners > 1]
+        return f"{' and '.join(heard)} is captured, which XDP frames pass by" if heard else ""
+
+    def _choose(self) -> None:
+        """Before the loop waits: let the kernel carry frames, if it can."""
+        bypass = self._bypass
+        if bypass is None or not self._changed:
+            return
+        self._changed = False
+        self.engine, self.why = IN_PYTHON, self._overheard()
+        if self.why:
+            bypass.stand_back()
+            return
+        try:
+            bypass.require_sending()
+            bypass.take_over(self.stages)
+        except Unsupported as reason:
+            bypass.stand_back()
+            self.why = str(reason)
+            return
+        self.engine, self.why = IN_KERNEL, "the fastest, and all stages can be compiled"
+        self._look_later()
+
+    def _look_later(self) -> None:
+        self._loop.call_at(after(self._loop.now(), LOOK_EVERY), self._look, name=(self, "look"))
+
+    def _look(self) -> None:
+        if self._bypass is None or self.engine != IN_KERNEL:
+            return
+        try:
+            self._bypass.poll()
+        except (Unsupported, LinkError) as reason:
+            self._bypass.stand_back()
+            self.engine, self.why = IN_PYTHON, str(reason)
+            return
+        self._look_later()
+
+    def _refresh(self) -> None:
+        if self._bypass is not None and self.engine == IN_KERNEL:
+            self._look()
+
+    def _arm(self) -> None:
+        super()._arm()
+        if self._bypass is not None:
+            self._refresh()
+
+    def count(self, action: str, times: int) -> None:
+        """Note what was done and not written down."""
+        self._actions[action] += times
+
+    def hear(self, event: StageEvent) -> None:
+        """Note what was done to a frame by no stage."""
+        self._note_stage(event)
 
     def _receive(self, frame: Frame) -> None:
         # What the box itself sent comes back as OUT: it must not go round.
         if frame.direction is not Direction.IN:
             return
-        self.received += 1
+        self._received += 1
         if frame.wire_length != len(frame.data):
             why = f"an offload at the far end made a frame of {frame.wire_length} bytes"
             self._refuse(frame.data, why)
@@ -57,21 +258,23 @@ class BoxDirection(ImpairedWay):
         self.push(frame.data)
 
     def _pass_on(self, frame: bytes) -> None:
-        longest = room(frame, self._sink.port.mtu)
+        longest = room(frame, self.sink.port.mtu)
         if len(frame) > longest:
             # As between two links of different MTU without a router: lost, not an error.
-            note = f"{len(frame)} bytes do not fit {self._sink.port.name}, which takes {longest}"
+            note = f"{len(frame)} bytes do not fit {self.sink.port.name}, which takes {longest}"
             self.note("drop", frame, note)
             return
+        self._handed += 1
         try:
-            self._sink.send(frame)
+            self.sink.send(frame)
         except LinkError as error:
+            self._handed -= 1
             self._refuse(frame, str(error))
         else:
-            self.sent += 1
+            self._sent += 1
 
     def _refuse(self, frame: bytes, why: str) -> None:
-        self.refused += 1
+        self._refused += 1
         self.first_refusal = self.first_refusal or why
         self.note("drop", frame, why)
 
@@ -83,8 +286,11 @@ class FaultBox:
     instants of the loop's clock; the events here are on the capture clock.
     """
 
-    def __init__(self, name: str, left: Tap, right: Tap, loop: Loop) -> None:
+    def __init__(
+        self, name: str, left: Tap, right: Tap, loop: Loop, bypass: OpenBypass | None = None
+    ) -> None:
         self.name = name
+        self._open_bypass = bypass
         self._taps = (left, right)
         self._rightward = BoxDirection(left, right, loop)
         self._leftward = BoxDirection(right, left, loop)
@@ -117,6 +323,9 @@ class FaultBox:
         """Let frames pass both ways."""
         for way in self.directions:
             way.start()
+        if self._open_bypass is not None:
+            for way in self.directions:
+                way.connect(self._open_bypass)
 
     def stop(self) -> None:
         """Let nothing pass; the NICs stay open."""
@@ -138,6 +347,7 @@ class FaultBox:
                     "send less, or give it a larger ring"
                 )
         for way in self.directions:
+            way.settle()
             if way.refused:
                 raise LinkError(
                     f"box {self.name}: {way.refused} frames on the way {way.name} could not "

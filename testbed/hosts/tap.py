@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from testbed.hosts.turning import Loop
 from testbed.link.port import Port, PushingPort
@@ -17,13 +17,25 @@ Listener = Callable[[Frame], None]
 class Subscription:
     """One listener's place at a tap, until close()."""
 
-    def __init__(self, listeners: dict[Subscription, Listener], listener: Listener) -> None:
+    def __init__(
+        self,
+        listeners: dict[Subscription, Listener],
+        listener: Listener,
+        watchers: Sequence[Callable[[], None]],
+    ) -> None:
         self._listeners = listeners
+        self._watchers = watchers
         listeners[self] = listener
+        self._tell()
 
     def close(self) -> None:
         """Hear nothing more; closing twice is no error."""
-        self._listeners.pop(self, None)
+        if self._listeners.pop(self, None) is not None:
+            self._tell()
+
+    def _tell(self) -> None:
+        for watcher in self._watchers:
+            watcher()
 
 
 class Tap:
@@ -37,6 +49,8 @@ class Tap:
         self.port = port
         self._loop = loop
         self._listeners: dict[Subscription, Listener] = {}
+        self.watchers: list[Callable[[], None]] = []
+        """Called whenever somebody begins or ends to listen."""
         self._pending: deque[Frame] = deque()
         self._descriptor = port.fileno()
         self._closed = False
@@ -47,7 +61,12 @@ class Tap:
 
     def subscribe(self, listener: Listener) -> Subscription:
         """Call ``listener`` with every frame from here on."""
-        return Subscription(self._listeners, listener)
+        return Subscription(self._listeners, listener, self.watchers)
+
+    @property
+    def listeners(self) -> int:
+        """How many listen now."""
+        return len(self._listeners)
 
     def send(self, frame: bytes) -> None:
         """Send a frame; LinkError when the port cannot."""

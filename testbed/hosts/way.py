@@ -38,10 +38,8 @@ class ImpairedWay:
 
     def __init__(self, name: str, loop: Loop, deliver: Callable[[bytes], None]) -> None:
         self.name = name
-        self.events: list[WayEvent] = []
-        """What was done to frames, in order; the first 10 000 of each record."""
-        self.actions: Counter[str] = Counter()
-        """How often each action was done; all of them."""
+        self._events: list[WayEvent] = []
+        self._actions: Counter[str] = Counter()
         self._loop = loop
         self._deliver = deliver
         self._running = False
@@ -50,8 +48,20 @@ class ImpairedWay:
 
     def begin(self) -> None:
         """Start a new record: forget events and counts. Stages stay in place."""
-        self.events = []
-        self.actions = Counter()
+        self._events = []
+        self._actions = Counter()
+
+    @property
+    def events(self) -> list[WayEvent]:
+        """What was done to frames, in order; the first 10 000 of each record."""
+        self._refresh()
+        return self._events
+
+    @property
+    def actions(self) -> Counter[str]:
+        """How often each action was done; all of them."""
+        self._refresh()
+        return self._actions
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -105,9 +115,15 @@ class ImpairedWay:
 
     def note(self, action: str, frame: bytes, text: str) -> None:
         """Write down what was done to a frame."""
-        self.actions[action] += 1
-        if len(self.events) < KEPT_EVENTS:
-            self.events.append(WayEvent(self._loop.wall_now(), self.name, action, frame, text))
+        self._note(self._loop.wall_now(), action, frame, text)
+
+    def _note(self, at: Instant, action: str, frame: bytes, text: str) -> None:
+        self._actions[action] += 1
+        if len(self._events) < KEPT_EVENTS:
+            self._events.append(WayEvent(at, self.name, action, frame, text))
+
+    def _refresh(self) -> None:
+        """Bring the record up to date, where something else does the work."""
 
     def _send(self, frames: Iterable[bytes]) -> None:
         for frame in frames:
@@ -125,4 +141,6 @@ class ImpairedWay:
         self._arm()
 
     def _note_stage(self, event: StageEvent) -> None:
-        self.note(event.action, event.frame, event.note)
+        age = self._loop.now() - event.at
+        at = Instant(self._loop.wall_now() - age)
+        self._note(at, event.action, event.frame, event.note)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from testbed.labs.requirements import SYSTEM_PATH, install_command, packages
 from testbed.labs.rootless import is_root
+from testbed.link.inline.prospects import prospects as box_engines
 from testbed.link.recorder.choosing import prospects as recorders
 from testbed.link.streams.choosing import prospects
 from testbed.link.timestamping import clocks
@@ -29,7 +30,7 @@ class Check:
     """One thing that a lab needs or can use."""
 
     group: str
-    """``rights``, ``kernel``, ``senders``, ``recorders``, ``clocks``, ``commands`` or
+    """``rights``, ``kernel``, ``senders``, ``recorders``, ``boxes``, ``clocks``, ``commands`` or
     ``python``."""
     name: str
     ok: bool
@@ -95,7 +96,7 @@ _FEATURES = (
 def examine() -> Report:
     """Look at everything. Features of the kernel are tried in throw-away namespaces."""
     rights, said = _rights()
-    engines = (*_senders(), *_recorders(), *_clocks())
+    engines = (*_senders(), *_recorders(), *_boxes(), *_clocks())
     checks = (rights, _raw_access(), *_kernel(said), *engines, *_commands(), *_python())
     simulated = LabState("sim", True, "anywhere: it touches nothing of this machine")
     return Report(checks, (simulated, _lab("virtual", checks), _lab("hardware", checks)))
@@ -181,6 +182,14 @@ def _senders() -> list[Check]:
     return [
         Check("senders", f"streams by {name}", works, why, "", ())
         for name, works, why in prospects()
+    ]
+
+
+def _boxes() -> list[Check]:
+    """What can carry the frames of fault boxes here, the fastest first."""
+    return [
+        Check("boxes", f"fault boxes by {name}", works, why, "", ())
+        for name, works, why in box_engines()
     ]
 
 

@@ -27,6 +27,7 @@ from testbed.inventory import Bench as BenchFile
 from testbed.inventory import Device as DeviceEntry
 from testbed.inventory import Ssh
 from testbed.inventory.credentials import resolve
+from testbed.labs.bypass import open_bypass
 from testbed.labs.gear import HostPorts
 from testbed.labs.stackdevice.ports import take_ports
 from testbed.link.afpacket import AfPacketPort
@@ -176,7 +177,7 @@ class Gear:
         """The in-line fault box ``name``; from its first use on it is a wire."""
         if name not in self._boxes:
             left, right = self.bench.controller.boxes[name]
-            box = FaultBox(name, self.tap(left), self.tap(right), self.loop)
+            box = FaultBox(name, self.tap(left), self.tap(right), self.loop, open_bypass)
             box.start()
             self._boxes[name] = box
         return self._boxes[name]

@@ -38,7 +38,8 @@ def bare_machine(monkeypatch, tmp_path):
 
 def test_report_covers_all_groups_and_every_failure_says_what_was_found():
     report = examine()
-    groups = {"rights", "kernel", "senders", "recorders", "clocks", "commands", "python"}
+    engines = {"senders", "recorders", "boxes", "clocks"}
+    groups = {"rights", "kernel", *engines, "commands", "python"}
     assert {check.group for check in report.checks} == groups
     senders = [check.name for check in report.checks if check.group == "senders"]
     assert senders == ["streams by XDP live frames", "streams by UDP GSO", "streams by sendmmsg"]

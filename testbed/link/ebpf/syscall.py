@@ -29,6 +29,7 @@ class Command(IntEnum):
     PROG_TEST_RUN = 10
     OBJ_GET_INFO_BY_FD = 15
     LINK_CREATE = 28
+    LINK_UPDATE = 29
     LINK_DETACH = 34
 
 

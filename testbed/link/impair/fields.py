@@ -152,21 +152,23 @@ def _start(frame: bytes, layer: Layer) -> int | None:
     """Where a layer begins in the frame, or None where it has none."""
     if layer == "frame":
         return 0
-    start = 14
-    for _ in range(_MOST_TAGS + 1):
+    start = _payload(frame)
+    return start if start is None or layer == "payload" else _transport(frame, start)
+
+
+def _payload(frame: bytes) -> int | None:
+    for start in range(14, 14 + 4 * _MOST_TAGS + 1, 4):
         if len(frame) < start:
             return None
-        ethertype = int.from_bytes(frame[start - 2 : start], "big")
-        if ethertype not in TAGS:
-            break
-        start += 4
-    else:
+        if int.from_bytes(frame[start - 2 : start], "big") not in TAGS:
+            return start
+    return None
+
+
+def _transport(frame: bytes, start: int) -> int | None:
+    head = frame[start - 2 : start + 20]
+    if len(head) < 22 or int.from_bytes(head[:2], "big") != _IPV4:
         return None
-    if layer == "payload":
-        return start
-    if ethertype != _IPV4 or len(frame) < start + 20:
+    if head[2] >> 4 != 4 or head[2] & 15 < 5 or int.from_bytes(head[8:10], "big") & 0x1FFF:
         return None
-    fragment = int.from_bytes(frame[start + 6 : start + 8], "big") & 0x1FFF
-    if frame[start] >> 4 != 4 or frame[start] & 15 < 5 or fragment:
-        return None
-    return start + (frame[start] & 15) * 4
+    return start + (head[2] & 15) * 4

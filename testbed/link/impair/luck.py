@@ -1,8 +1,8 @@
 """Luck that repeats itself, the same in Python and in a program in the kernel.
 
 SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014): a
-counter goes on by an odd constant, and what it then holds is mixed. Multiplying, shifting and adding
-are all that it takes, so that an XDP program draws the very numbers that a stage would draw.
+counter goes on by an odd constant, and what it then holds is mixed. That takes multiplying,
+shifting and adding, so that an XDP program draws the very numbers that a stage would draw.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def threshold(probability: float) -> int:
 
 
 class Luck:
-    """A source of numbers; the same seed gives the same ones. ``state`` is all that it remembers."""
+    """A source of numbers: the same seed gives the same ones. ``state`` is its memory."""
 
     def __init__(self, seed: int) -> None:
         upper = seed >> 64
@@ -49,7 +49,7 @@ class Luck:
         return self.draw() >> 64 - UNIT < threshold(probability)
 
     def within(self, least: int, most: int) -> int:
-        """A whole number of ``least`` to ``most``; of narrow spans each is as likely as the next."""
+        """A whole number of ``least`` to ``most``, each as likely as the next."""
         return least + self.draw() % (most - least + 1)
 
     def shuffle(self, items: MutableSequence[Any]) -> None:

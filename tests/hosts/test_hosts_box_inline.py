@@ -1,0 +1,423 @@
+"""Boxes whose frames the kernel carries: on real veths, beside boxes that Python carries."""
+
+import random
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from netns import sh
+
+from testbed.errors import LinkError
+from testbed.hosts import FaultBox, RealLoop, Tap
+from testbed.labs.bypass import open_bypass
+from testbed.link import (
+    Chance,
+    Corrupt,
+    Delay,
+    Drop,
+    Duplicate,
+    GilbertElliott,
+    Hold,
+    MtuHole,
+    Nth,
+    RateLimit,
+    Reorder,
+)
+from testbed.link.afpacket import AfPacketPort
+from testbed.link.claim import claim
+from testbed.link.ebpf import can_run_live
+from testbed.link.impair.fields import Field, Guarded
+from testbed.link.netlink import RouteNetlink
+from testbed.timing import microseconds, milliseconds, seconds
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(not can_run_live().works, reason=can_run_live().why),
+]
+
+HEAD = bytes.fromhex("020000000002 020000000001 88b5")
+MARKED = Field(18, 1, 7)
+
+
+def frame(n, size=60, mark=0):
+    return HEAD + n.to_bytes(4, "big") + bytes([mark]) + bytes(size - 19)
+
+
+def number(data):
+    return int.from_bytes(data[14:18], "big")
+
+
+@pytest.fixture
+def loop():
+    loop = RealLoop()
+    yield loop
+    loop.close()
+
+
+class Rig:
+    """near -- x1 box x2 -- far, on veths whose far ends take what XDP sends."""
+
+    def __init__(self, netns, loop, *, bypass=open_bypass, gro="on"):
+        self.loop = loop
+        netns.veth("near", "x1")
+        netns.veth("x2", "far")
+        for end in ("near", "far"):
+            sh("ethtool", "-K", end, "tx", "off", "gso", "off", "tso", "off", "gro", gro)
+        for end in ("x1", "x2"):
+            claim(end)
+        self.taps = [Tap(AfPacketPort(end, end), loop) for end in ("x1", "x2")]
+        self.box = FaultBox("w1", *self.taps, loop, bypass)
+        self.box.start()
+        self.way = self.box.direction(from_left=True)
+        self.near, self.far = self._socket("near"), self._socket("far")
+        self.heard = []
+        self.times = []
+        loop.add_reader(self.far.fileno(), self._hear)
+        self.turn()
+
+    def _socket(self, interface):
+        end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        end.setsockopt(263, 23, 1)  # SOL_PACKET, PACKET_IGNORE_OUTGOING
+        end.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        end.bind((interface, 3))
+        end.setblocking(False)
+        return end
+
+    def _hear(self):
+        try:
+            while True:
+                data = self.far.recv(4096)
+                if data[:14] == HEAD:
+                    self.heard.append(data)
+                    self.times.append(time.monotonic_ns())
+        except BlockingIOError:
+            pass
+
+    def turn(self):
+        self.loop.run_until(lambda: False, milliseconds(1))
+
+    def send(self, *frames):
+        for each in frames:
+            self.near.send(each)
+
+    def settle(self, count):
+        self.loop.run_until(lambda: len(self.heard) >= count, seconds(5))
+        self.turn()
+        assert len(self.heard) == count
+
+    def await_received(self, count):
+        assert self.loop.run_until(lambda: self.way.received == count, seconds(5))
+
+    def close(self):
+        self.loop.remove_reader(self.far.fileno())
+        self.near.close()
+        self.far.close()
+        self.box.stop()
+        for tap in self.taps:
+            tap.close()
+
+
+@pytest.fixture
+def rig(netns, loop):
+    rig = Rig(netns, loop)
+    assert (rig.way.engine, rig.way.why) == (
+        "XDP",
+        "the fastest, and all stages can be compiled",
+    )
+    yield rig
+    rig.close()
+
+
+@contextmanager
+def in_kernel(rig, *stages):
+    """The stages in place, decided about by the kernel."""
+    with rig.way.impaired(*stages):
+        rig.turn()
+        assert rig.way.engine == "XDP", rig.way.why
+        yield
+
+
+def counted(interface):
+    with RouteNetlink() as route:
+        return route.traffic(route.link(interface).index)
+
+
+def test_a_wire_passes_everything_and_counts_as_the_interfaces_do(rig):
+    before = [counted(end) for end in ("x1", "x2", "far")]
+    rig.box.begin()
+    rig.send(*(frame(n, 60 + n) for n in range(200)))
+    rig.settle(200)
+    assert rig.heard == [frame(n, 60 + n) for n in range(200)]
+    after = [counted(end) for end in ("x1", "x2", "far")]
+    assert after[0].received - before[0].received == rig.way.received == 200
+    assert after[1].sent - before[1].sent == rig.way.sent == 200
+    assert after[2].received - before[2].received == 200
+    rig.box.check_alive()
+
+
+def test_both_ways_are_apart(rig):
+    back = rig._socket("near")
+    with in_kernel(rig, Drop()):
+        rig.send(frame(1))
+        rig.far.send(frame(2))
+        assert rig.loop.run_until(lambda: rig.box.directions[1].sent == 1, seconds(5))
+        assert rig.loop.run_until(lambda: rig.way.actions["drop"] == 1, seconds(5))
+        assert back.recv(2000) == frame(2)
+    back.close()
+
+
+def test_exactly_the_nth_that_matches_is_lost_and_told(rig):
+    stage = Drop(Nth(2, matching=MARKED))
+    with in_kernel(rig, stage):
+        before = rig.loop.wall_now()
+        rig.send(*(frame(n, mark=7 if n % 3 == 0 else 0) for n in range(9)))
+        rig.settle(8)
+        assert [number(each) for each in rig.heard] == [0, 1, 2, 4, 5, 6, 7, 8]
+        (event,) = rig.way.events
+        assert (event.action, event.frame) == ("drop", frame(3, mark=7))
+        assert event.note == "number 2 of those that match"
+        assert before <= event.at <= rig.loop.wall_now()
+        assert stage.log.counts["drop"] == 1
+        assert (rig.way.received, rig.way.sent) == (9, 8)
+    assert stage.which.seen == 3
+
+
+def test_the_next_one_that_matches_is_lost_as_soon_as_it_is_armed(rig):
+    nth = Nth(1)
+    with in_kernel(rig, Drop(nth)):
+        rig.send(frame(0), frame(1))
+        rig.settle(1)
+        for n in (2, 4, 6):
+            nth.rearm(2)
+            rig.send(frame(n), frame(n + 1))
+            rig.settle(n // 2 + 1)
+            assert rig.way.engine == "XDP"
+        assert [number(each) for each in rig.heard] == [1, 2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("mode", "action", "came"), [("drop", "drop", [3]), ("queue", "hold", [1, 2, 3])]
+)
+def test_a_cable_is_pulled_and_plugged_in_while_the_kernel_carries(rig, mode, action, came):
+    cable = Hold(mode)
+    with in_kernel(rig, cable):
+        rig.send(frame(1), frame(2))
+        assert rig.loop.run_until(lambda: cable.log.counts[action] == 2, seconds(5))
+        cable.release()
+        rig.send(frame(3))
+        rig.settle(len(came))
+        assert [number(each) for each in rig.heard] == came
+
+
+def test_what_a_stage_keeps_back_goes_along_when_python_takes_over(rig):
+    slow = Delay(seconds(100))
+    rig.way.add(slow)
+    rig.turn()
+    rig.send(*(frame(n) for n in range(5)))
+    assert rig.loop.run_until(lambda: rig.way.received >= 5, seconds(5))
+    rig.way.add(Duplicate())
+    assert [number(each) for _, _, each in slow.waiting] == [0, 1, 2, 3, 4]
+    rig.turn()
+    assert rig.way.engine == "XDP"
+    rig.way.remove(slow)
+    rig.settle(10)
+    assert [number(each) for each in rig.heard] == [n // 2 for n in range(10)]
+
+
+def test_what_only_python_can_do_runs_in_python_and_says_so(rig):
+    with rig.way.impaired(Drop(lambda data: number(data) == 1)):
+        rig.turn()
+        assert rig.way.engine == "user space"
+        assert "only Python can ask" in rig.way.why
+        rig.send(frame(0), frame(1), frame(2))
+        rig.settle(2)
+    rig.turn()
+    assert rig.way.engine == "XDP"
+    rig.send(frame(3))
+    rig.settle(3)
+    assert [number(each) for each in rig.heard] == [0, 2, 3]
+
+
+def test_a_capture_at_the_box_has_python_carry_the_frames(rig):
+    seen = []
+    subscription = rig.taps[1].subscribe(lambda each: seen.append(each.data))
+    rig.send(frame(1))
+    rig.settle(1)
+    assert rig.way.engine == "user space"
+    assert rig.way.why.startswith("x2 is captured")
+    rig.loop.run_until(lambda: frame(1) in seen, seconds(5))
+    subscription.close()
+    rig.turn()
+    assert rig.way.engine == "XDP"
+    rig.send(frame(2))
+    rig.settle(2)
+    assert frame(2) not in seen
+
+
+def test_python_is_asked_about_the_few_frames_that_only_it_can_judge(rig):
+    asked = []
+
+    def judge(data):
+        asked.append(number(data))
+        return number(data) % 2 == 1
+
+    for stages in ((Drop(Guarded(judge, MARKED)),), (Drop(Guarded(judge, MARKED)), Delay(1000))):
+        rig.heard.clear()
+        asked.clear()
+        with in_kernel(rig, *stages):
+            rig.send(*(frame(n, mark=7 if n in (3, 4) else 0) for n in range(8)))
+            rig.settle(7)
+            assert [number(each) for each in rig.heard] == [0, 1, 2, 4, 5, 6, 7]
+            assert asked == [3, 4]
+            assert rig.way.engine == "XDP"
+
+
+def test_a_sink_without_a_link_is_an_error_of_the_rig(rig):
+    rig.box.begin()
+    rig.send(frame(1))
+    rig.settle(1)
+    rig.box.check_alive()
+    sh("ip", "link", "set", "far", "down")
+    rig.send(frame(2))
+    rig.loop.run_until(lambda: rig.way.received >= 2, seconds(5))
+    rig.way.settle()
+    assert rig.way.refused == 1
+    with pytest.raises(LinkError):
+        rig.box.check_alive()
+
+
+def test_a_far_end_that_takes_nothing_from_xdp_leaves_it_to_python(netns, loop):
+    rig = Rig(netns, loop, gro="off")
+    try:
+        assert rig.way.engine == "user space"
+        assert "sends no XDP frames now" in rig.way.why
+        rig.send(frame(1))
+        rig.settle(1)
+    finally:
+        rig.close()
+
+
+def test_frames_are_late_by_what_the_delay_says(rig):
+    with in_kernel(rig, Delay(milliseconds(5))):
+        sent = []
+        for n in range(20):
+            sent.append(time.monotonic_ns())
+            rig.send(frame(n))
+            rig.turn()
+        rig.settle(20)
+    late = [came - went for came, went in zip(rig.times, sent, strict=True)]
+    assert [number(each) for each in rig.heard] == list(range(20))
+    assert min(late) >= milliseconds(5)
+
+
+def stages_of(seed):
+    luck = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    which = luck.choice(
+        (
+            lambda: Chance(0.3, seed),
+            lambda: GilbertElliott(0.1, 0.4, seed),
+            lambda: Nth(3, 7, 50, matching=MARKED),
+        )
+    )
+    return [
+        luck.choice(
+            (
+                lambda: Drop(which()),
+                lambda: Corrupt(which(), seed=seed),
+                lambda: Duplicate(which(), 2),
+                lambda: MtuHole(300),
+                lambda: Reorder(which(), 2),
+                lambda: Delay(microseconds(300)),
+                lambda: RateLimit(1e9, 1000),
+            )
+        )()
+        for _ in range(luck.randrange(1, 5))
+    ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_on_a_wire_the_kernel_does_what_python_does(netns, loop, seed):
+    luck = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    sent = [frame(n, luck.randrange(60, 600), luck.choice((0, 7))) for n in range(300)]
+    outcomes = []
+    for bypass in (open_bypass, None):
+        rig = Rig(netns, loop, bypass=bypass)
+        stages = stages_of(seed)
+        try:
+            for stage in stages:
+                rig.way.add(stage)
+            rig.turn()
+            assert rig.way.engine == ("XDP" if bypass else "user space"), rig.way.why
+            rig.send(*sent)
+            rig.await_received(len(sent))
+            rig.loop.run_until(lambda: False, milliseconds(250))  # what waits to be overtaken
+            notes = [[(e.action, e.frame, e.note) for e in stage.log.events] for stage in stages]
+            outcomes.append((rig.heard, notes, rig.way.actions, rig.way.sent))
+            rig.box.check_alive()
+        finally:
+            rig.close()
+            sh("ip", "link", "del", "near")
+            sh("ip", "link", "del", "far")
+    assert outcomes[0] == outcomes[1]
+
+
+def things():
+    """Programs, maps, links, threads and descriptors of this process."""
+    kinds = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    numbered = sorted(kind.partition("[")[0].partition(":")[0] for kind in kinds)
+    return numbered, len(list(Path("/proc/self/task").iterdir()))
+
+
+def test_two_hundred_starts_and_stops_leave_nothing(rig):
+    rig.box.stop()
+    back = rig.box.directions[1]
+    before = things()
+    for round_ in range(200):
+        way = back if round_ % 2 else rig.way
+        if round_ % 10 == 0:
+            way.add(Delay(1000) if round_ % 20 else Drop(Nth(1)))
+        way.start()
+        way.connect(open_bypass)
+        rig.turn()
+        assert way.engine == "XDP", (round_, way.why)
+        way.stop()
+        way.clear()
+    assert things() == before
+    assert "xdp" not in sh("ip", "link", "show", "x1")
+
+
+def test_a_killed_process_leaves_no_program_at_the_ports(netns):
+    for pair in (("near", "x1"), ("x2", "far")):
+        netns.veth(*pair)
+    for end in ("near", "far"):
+        sh("ethtool", "-K", end, "gro", "on")
+    code = """
+        from testbed.hosts import FaultBox, RealLoop, Tap
+        from testbed.labs.bypass import open_bypass
+        from testbed.link import Delay
+        from testbed.link.afpacket import AfPacketPort
+        from testbed.timing import milliseconds
+        loop = RealLoop()
+        box = FaultBox("w1", *(Tap(AfPacketPort(x, x), loop) for x in ("x1", "x2")), loop,
+                       open_bypass)
+        box.start()
+        box.direction(from_left=True).add(Delay(milliseconds(1)))
+        loop.run_until(lambda: False, milliseconds(1))
+        print(box.direction(from_left=True).engine, flush=True)
+        loop.run_until(lambda: False, milliseconds(60000))
+    """
+    victim = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
+    )
+    assert victim.stdout.readline() == "XDP\n"
+    assert "xdp" in sh("ip", "link", "show", "x1")
+    victim.kill()
+    victim.communicate(timeout=10)
+    deadline = time.monotonic() + 10
+    while "xdp" in sh("ip", "link", "show", "x1") + sh("ip", "link", "show", "x2"):
+        assert time.monotonic() < deadline
