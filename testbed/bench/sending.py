@@ -71,6 +71,11 @@ class Sending(ABC):
         return self._sender.sent if self._sender else 0
 
     @property
+    def behind(self) -> int:
+        """How often this machine was too late to catch up: the rate was not kept then."""
+        return int(getattr(self._sender, "behind", 0))
+
+    @property
     def running(self) -> bool:
         """Whether it is sending, and not all is sent."""
         return self._running and self._sender is not None and not self._sender.done

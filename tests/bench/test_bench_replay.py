@@ -3,9 +3,11 @@
 import gzip
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from netns import fresh_namespace
 from nic_pair import Pair
 from plan_runs import Sandbox, need_root_and
 from scapy.layers.inet import IP, TCP, UDP
@@ -14,8 +16,10 @@ from scapy.packet import Raw
 from scapy.utils import wrpcap, wrpcapng
 
 from testbed import PlanError, match, milliseconds, seconds
+from testbed.bench.nic import BenchNic
 from testbed.bench.progress import watched_by
 from testbed.errors import LinkError, TestbedError
+from testbed.hosts import RealLoop
 
 ROOT = Path(__file__).parents[2]
 BEGAN = 1_700_000_000
@@ -285,6 +289,42 @@ def test_in_virtual_time_nobody_is_told_of_progress(capture: Path):
     with watched_by(heard):
         Pair().a.replay(capture).start().wait()
     assert heard.told == []
+
+
+class RealNic:
+    """A NIC of the bench on one end of a veth, on a real loop."""
+
+    def __init__(self, interface: str) -> None:
+        self.loop = RealLoop()
+        port = SimpleNamespace(interface=interface, name=interface, mtu=1500)
+        self.nic = BenchNic(
+            "a",
+            SimpleNamespace(port=port),
+            self.loop,
+            management=(),
+            max_rate=None,
+            on_inject=lambda: None,
+        )
+
+
+@pytest.mark.root
+def test_in_real_time_watchers_are_told_how_far_it_has_come(capture: Path):
+    heard = Heard()
+    with fresh_namespace() as namespace, watched_by(heard):
+        real = RealNic(namespace.veth("va", "vb")[0])
+        replay = real.nic.replay(capture, pps=15).start()
+        assert replay.wait() == 5
+        stream = real.nic.stream(bytes(packets()[0]), pps=1000, count=200).start()
+        assert stream.wait() == 200
+        real.loop.close()
+    assert heard.ends == 2
+    replayed = [told for told in heard.told if told[0] == "a: replay"]
+    assert len(replayed) >= 3
+    assert sorted(replayed) == replayed
+    assert any(0 < sent < 5 and octets >= 60 * sent for _, sent, octets in replayed)
+    assert "a: stream" in {label for label, _, _ in heard.told}
+    assert stream.engine == replay.engine == "sendmmsg"
+    assert stream.behind >= 0
 
 
 PLAN = """

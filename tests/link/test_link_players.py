@@ -289,3 +289,18 @@ def test_a_killed_process_plays_nothing_more(netns: Namespace, passing) -> None:
     after = sent_by_kernel(passing[0])
     time.sleep(0.1)
     assert sent_by_kernel(passing[0]) == after
+
+
+@needs_live
+def test_frames_too_long_for_the_kernel_are_played_through_a_socket(veth: tuple[str, str]) -> None:
+    for end in veth:
+        subprocess.run(["ip", "link", "set", end, "mtu", "9000"], check=True)
+    subprocess.run(["ethtool", "-K", veth[1], "gro", "on"], check=True, capture_output=True)
+    before = sent_by_kernel(veth[0])
+    for width, kind in ((1500, RingPlayer), (9000, PacketPlayer)):
+        choice = choose_player(ArrayReel(iter([numbered(10, width)])), Pace(), veth[0])
+        assert isinstance(choice.sender, kind), choice.why
+        choice.sender.start()
+        finish(choice.sender)
+        assert choice.sender.sent == 10
+    assert sent_by_kernel(veth[0]) - before == 20

@@ -84,7 +84,6 @@ class RingPlayer(LiveSender):
         limit = UNLIMITED if count is None else count
         super().__init__(outlet, PLAYER_STATE, limit=limit, duration=None, batch=batch_for(pps))
         try:
-            self._feed = reel.open(limits)
             self._ring = _Ring(reel.longest)
             code = player(
                 self._state.fd,
@@ -97,6 +96,8 @@ class RingPlayer(LiveSender):
                 burst=pace.burst if pace else None,
             )
             self._load(code, reel.longest)
+            # What cannot be played here is for another to open: some reels can be opened once.
+            self._feed = reel.open(limits)
             self._put()
         except BaseException:
             self._release()

@@ -91,6 +91,8 @@ class SocketSender(Counted):
         self._paced_from = (0, 0)  # frames sent, and when, as the pace began
         self._limit = limit
         self._handed = 0
+        self.behind = 0
+        """How often the schedule was given up because the machine was 5 ms late."""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._feed = feed
@@ -178,6 +180,7 @@ class SocketSender(Counted):
         if due > 0:
             late = (due - pace.burst) * pace.interval // pace.burst // TICKS
             if late > SLACK:
+                self.behind += 1
                 self._paced_from = (self._handed, now)
                 return pace.burst
             return due
