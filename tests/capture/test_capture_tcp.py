@@ -14,6 +14,7 @@ from tcp_captures import Seg, down, frame_of, opened, pcap_of, random_segments, 
 from testbed.capture import Trace, match
 from testbed.capture.columns import read_columns
 from testbed.capture.tcp import Cause, Flag, analyse, exact, fast
+from testbed.capture.tcp.openings import fast_opens
 from testbed.timing import Instant
 from testbed.wire.frame import Direction, Frame
 
@@ -48,7 +49,7 @@ def definition(analysis):
     for first, end in pairwise(starts):
         found[first:end] = fast._exactly(analysis.segments, analysis.options.scale, first, end)
     found[analysis.segments.reused] |= int(Flag.REUSED_PORTS)
-    return found
+    return found | fast_opens(analysis.segments, analysis.options.cookie)
 
 
 @pytest.fixture(scope="module")

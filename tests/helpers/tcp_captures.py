@@ -6,6 +6,10 @@ import struct
 __all__ = ["Seg", "frame_of", "pcap_of", "random_segments", "scenes"]
 
 
+COOKIE = bytes([34, 10, *range(8)])
+"""What a client of TCP Fast Open got before (RFC 7413)."""
+
+
 class Seg:
     """A segment of the client (0) or the server (1), ``wait`` seconds after the one before."""
 
@@ -126,6 +130,16 @@ def scenes():
         "again": [*opened(), Seg(0.1, 0, "S", 9000, 0), Seg(0.1, 1, "SA", 700, 9001)],
         "syn again": [*opened(), Seg(0.1, 0, "S", 1000, 0), up(1001), Seg(0.1, 0, "S", 1000, 0)],
         "other answer": [*opened(), Seg(0.1, 1, "SA", 7000, 1001), Seg(0.1, 0, "A", 1001, 7001)],
+        "opened fast": [
+            Seg(0, 0, "S", 1000, 0, size=50, options=COOKIE),
+            Seg(0.1, 1, "SA", 5000, 1051),
+            Seg(0.1, 0, "A", 1051, 5001),
+        ],
+        "opened slowly": [
+            Seg(0, 0, "S", 1000, 0, size=50, options=COOKIE),
+            Seg(0.1, 1, "SA", 5000, 1001),
+            Seg(0.1, 0, "A", 1001, 5001, size=50),
+        ],
         "refused": [Seg(0, 0, "S", 1000, 0), Seg(0.01, 1, "RA", 0, 1001)],
         "half": [Seg(0, 0, "S", 1000, 0), Seg(1, 0, "S", 1000, 0), Seg(2, 0, "S", 1000, 0)],
         "from the middle": [up(1001), down(1101), up(1101), up(1101), down(1201), down(1201)],

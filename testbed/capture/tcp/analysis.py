@@ -12,6 +12,7 @@ from testbed.capture.columns.arrays import Ints
 from testbed.capture.tcp import fast
 from testbed.capture.tcp.connection import Connection
 from testbed.capture.tcp.flags import Flag
+from testbed.capture.tcp.openings import fast_opens
 from testbed.capture.tcp.options import Options, read_options
 from testbed.capture.tcp.segments import Segments, read_segments
 from testbed.capture.tcp.toobig import TooBig, read_too_big
@@ -62,5 +63,5 @@ def analyse(columns: Columns, headers: Headers | None = None, *, apart: bool = F
     """
     segments = read_segments(columns, headers, apart=apart)
     options = read_options(segments)
-    flags = fast.judge(segments, options.scale)
+    flags = fast.judge(segments, options.scale) | fast_opens(segments, options.cookie)
     return Analysis(segments, options, flags, read_too_big(segments.headers))

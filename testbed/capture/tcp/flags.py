@@ -72,6 +72,13 @@ class Flag(IntFlag):
     REUSED_PORTS = 1 << 14
     """Opens a connection between ports that had another one before."""
 
+    TFO_SYN = 1 << 15
+    """A SYN that has a cookie of TCP Fast Open (RFC 7413)."""
+    TFO_ACK = 1 << 16
+    """A SYN+ACK that acknowledges more than the SYN: data in it was taken."""
+    TFO_IGNORED = 1 << 17
+    """A SYN+ACK that does not acknowledge the data of a SYN that had a cookie."""
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the findings, as in ``tcp.analysis.NAME``."""

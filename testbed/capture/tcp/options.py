@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from testbed.capture.columns.arrays import Bools, Ints
-from testbed.capture.tcp.flags import SYN
+from testbed.capture.tcp.flags import ACK, SYN
 from testbed.capture.tcp.segments import Segments
 
 __all__ = ["Options", "Sacks", "read_options"]
@@ -15,6 +15,7 @@ __all__ = ["Options", "Sacks", "read_options"]
 _NOP_NOP_TIMESTAMPS = 0x0101080A
 """RFC 7323, appendix A: how the options of nearly every segment begin, and end after 12 bytes."""
 
+_FAST_OPEN, _FAST_OPEN_EXPERIMENT = 34, 0xF989
 _MSS, _SCALE, _SACK_PERMITTED, _SACK = 2, 3, 4, 5
 
 
@@ -31,12 +32,14 @@ class Sacks:
 class Options:
     """Options by segment. What a segment has not is -1.
 
-    ``maximum`` (MSS) is of SYNs only; ``scale`` means something in a SYN only (RFC 7323 2.2).
+    ``cookie`` is whether a SYN has one of Fast Open (RFC 7413, and as before it had a number of its
+    own). ``maximum`` (MSS) is of SYNs only; ``scale`` means something in a SYN only (RFC 7323 2.2).
     """
 
     maximum: Ints
     scale: Ints
     sack_permitted: Bools
+    cookie: Bools
     sacks: Sacks
 
 
@@ -53,7 +56,7 @@ class _Reader:
         self._segments = segments
         self._gather = segments.headers.gather
         self._maximum, self._scale = np.full((2, count), -1, np.int64)
-        self._permitted = np.zeros(count, np.bool_)
+        self._permitted, self._cookie = np.zeros((2, count), np.bool_)
         self._sacks: list[tuple[Ints, Ints, Ints, Ints]] = []
 
     def read(self) -> None:
@@ -88,6 +91,7 @@ class _Reader:
         self._scale[index[these]] = gather.u1(place[these] + 2)
         these = (kind == _SACK_PERMITTED) & (size == 2)
         self._permitted[index[these]] = True
+        self._cookies(index, place, kind, size)
         these = (kind == _SACK) & (size >= 10)
         index, place, blocks = index[these], place[these], (size[these] - 2) // 8
         for block in range(int(blocks.max()) if len(blocks) else 0):
@@ -96,12 +100,21 @@ class _Reader:
             rank = np.full(len(where), block, np.int64)
             self._sacks.append((index[has], rank, gather.u4(where), gather.u4(where + 4)))
 
+    def _cookies(self, index: Ints, place: Ints, kind: Ints, size: Ints) -> None:
+        """RFC 7413, and before it RFC 6994: an experiment's option, with a number in front."""
+        cookie = (kind == _FAST_OPEN) & (size > 2)
+        shared = ((kind == 253) | (kind == 254)) & (size > 4)
+        shared[shared] = self._gather.u2(place[shared] + 2) == _FAST_OPEN_EXPERIMENT
+        opening = self._segments.flags[index] & (SYN | ACK) == SYN
+        self._cookie[index[(cookie | shared) & opening]] = True
+
     def options(self) -> Options:
         """What was found."""
         return Options(
             self._maximum,
             self._scale,
             self._permitted,
+            self._cookie,
             self._collected(),
         )
 
