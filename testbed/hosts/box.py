@@ -152,6 +152,8 @@ class BoxDirection(ImpairedWay):
             self._lost = self._bypass.lost_by_sink(self._handed)
             if self._lost and not self.first_refusal:
                 self.first_refusal = f"{self.sink.port.name} did not send what it was given"
+            elif self._bypass.refused and not self.first_refusal:
+                self.first_refusal = "more waited than the kernel's memory has room for"
 
     def take(self, frame: bytes, at: Instant) -> None:
         """Send a frame on its way that came at ``at`` and has waited since."""

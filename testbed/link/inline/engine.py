@@ -12,6 +12,7 @@ each frame is decided about once, in order, by stages that have seen all those b
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -43,7 +44,7 @@ from testbed.link.inline.ports import (
 from testbed.link.inline.quiet import wait_for_programs
 from testbed.link.inline.script import Script, entrance
 from testbed.link.inline.worker import Worker
-from testbed.link.offload import switch_off
+from testbed.link.offload import apply, liars, switch_off
 from testbed.link.size import HEADER
 from testbed.timing import Instant
 
@@ -92,6 +93,7 @@ class Engine:
             try:
                 self._door = entrance(self._lane)
                 self._programs.append(self._door)
+                self._offloads = liars(source.interface)
                 self._link = XdpLink(self._door, source.index)
             except BaseException:
                 self._egress.close()
@@ -201,6 +203,8 @@ class Engine:
             self.stand_back()
         finally:
             self._link.close()
+            with contextlib.suppress(LinkError):  # the interface is gone, and its offloads with it
+                apply(self.source.interface, self._offloads)
             self._egress.close()
             self._release()
 
