@@ -19,7 +19,7 @@ class Addresses:
 
     def __init__(self) -> None:
         self._known: dict[bytes, int] = {}
-        self._listed: list[IPv6Address] = []
+        self._listed: list[bytes] = []
 
     def number(self, gather: Gather, at: Ints) -> Ints:
         """The number of the IPv6 address at each offset."""
@@ -35,9 +35,9 @@ class Addresses:
         number = self._known.get(packed)
         if number is None:
             number = self._known[packed] = _SIX + len(self._listed)
-            self._listed.append(IPv6Address(packed))
+            self._listed.append(packed)
         return number
 
     def address(self, number: int) -> IPv4Address | IPv6Address:
         """The address that a number stands for."""
-        return self._listed[number - _SIX] if number >= _SIX else IPv4Address(number)
+        return IPv6Address(self._listed[number - _SIX]) if number >= _SIX else IPv4Address(number)

@@ -12,6 +12,8 @@ __all__ = ["GZIP", "ZSTD", "gunzip", "unpack", "unzstd"]
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
 _PIECE = 1 << 20
+_FIRST = 1 << 12
+"""Of a gzip member; what is more than it has is copied: there may be many short ones in a row."""
 _ZSTD_WINDOW = 1 << 27  # what the zstd tool allows without being told (--memory)
 
 
@@ -32,9 +34,10 @@ def gunzip(data: memoryview, limit: int) -> tuple[memoryview, bool]:
     out = bytearray()
     at = 0
     while data[at : at + 2] == GZIP:
-        member = zlib.decompressobj(wbits=31)
+        member, size = zlib.decompressobj(wbits=31), _FIRST
         while not member.eof:
-            piece = data[at : at + _PIECE]
+            piece = data[at : at + size]
+            size = min(_PIECE, 4 * size)
             if not len(piece):
                 return memoryview(out), True
             at += len(piece)

@@ -21,6 +21,7 @@ __all__ = ["is_pcapng", "read_section"]
 _OBSOLETE_PACKET = 2  # what came before the Enhanced Packet Block: an interface of 16 bits
 _OFFSET = 14  # if_tsoffset
 _LAST = (1 << 63) - 1
+_OPTIONS = 1 << 10  # of an interface: there are not 30 kinds of them
 
 
 def is_pcapng(data: memoryview, at: int) -> bool:
@@ -46,6 +47,16 @@ class _Interface:
     per: int
     offset: int  # seconds
     snap: int
+
+    @property
+    def plain(self) -> bool:
+        """Whether 64 bits do to turn times into nanoseconds that are not far in the future."""
+        return self.offset == 0 and (self.scale < 1000 or self.per == 1)
+
+    def nanoseconds(self, ticks: int) -> int:
+        """Any time at all; what no int64 can hold becomes the last instant there is."""
+        exact = ticks * self.scale // self.per + self.offset * 1_000_000_000
+        return min(_LAST, max(-_LAST, exact))
 
 
 class _Section:
@@ -134,7 +145,9 @@ class _Section:
         linktype, _, snap = self.unpack("HHI", at + 8)
         name, resolution, offset = "", 6, 0
         place, end = at + 16, at + size - 4
-        while place + 4 <= end:
+        for _ in range(_OPTIONS):
+            if place + 4 > end:
+                break
             code, length = self.unpack("HH", place)
             value = bytes(self._data[place + 4 : min(end, place + 4 + length)])
             if code == Option.END:
@@ -146,6 +159,9 @@ class _Section:
             elif code == _OFFSET and len(value) == 8:
                 offset = struct.unpack(self._order + "q", value)[0]
             place += 4 + length + -length % 4
+        else:
+            self._parts.fault = WireError(f"an interface has more than {_OPTIONS} options", place)
+            return False
         base, exponent = (2, resolution & 0x7F) if resolution & 0x80 else (10, resolution)
         scale, per = 1_000_000_000, base**exponent
         if scale % per == 0:
@@ -189,37 +205,30 @@ class _Section:
                 else "a packet is longer than its block",
                 int(places[count]),
             )
-        time = self._times(where[:count], source[:count])
-        time[simple[:count]] = 0
+        time = np.zeros(count, np.int64)
+        timed = np.flatnonzero(~simple[:count])
+        time[timed] = self._times(where[timed], source[timed])
         offset = places + np.where(simple, 12, 28)
         base = self._base
         return Fields(time, captured[:count], length[:count], offset[:count], base + source[:count])
 
     def _times(self, places: Ints, source: Ints) -> Ints:
-        """Nanoseconds since 1970; what no int64 can hold becomes the last instant there is."""
-        gather = self._gather
+        """Nanoseconds since 1970."""
+        gather, clocks = self._gather, self._interfaces
         high, low = gather.u4(places + 12), gather.u4(places + 16)
-        time = np.zeros(len(places), np.int64)
-        for index in np.unique(source):
-            each = self._interfaces[int(index)]
-            mine = source == index
-            ticks = high[mine].astype(np.uint64) << np.uint64(32) | low[mine].astype(np.uint64)
-            time[mine] = _nanoseconds(ticks, each)
-        return time
-
-
-def _nanoseconds(ticks: np.typing.NDArray[np.uint64], clock: _Interface) -> Ints:
-    most = _LAST // clock.scale
-    exact = clock.scale < 1000 or clock.per == 1
-    if exact and clock.offset == 0 and (not len(ticks) or int(ticks.max()) <= most):
-        return (ticks * np.uint64(clock.scale) // np.uint64(min(clock.per, 1 << 63))).astype(
-            np.int64
-        )
-    # Odd resolutions and offsets: Python's integers do not overflow.
-    add = clock.offset * 1_000_000_000
-    exactly = (int(tick) * clock.scale // clock.per + add for tick in ticks)
-    bounded = (min(_LAST, max(-_LAST, value)) for value in exactly)
-    return np.fromiter(bounded, np.int64, len(ticks))
+        ticks = high.astype(np.uint64) << np.uint64(32) | low.astype(np.uint64)
+        scale = np.array([clock.scale for clock in clocks], np.uint64)[source]
+        per = np.array([min(clock.per, 1 << 63) for clock in clocks], np.uint64)[source]
+        plain = np.array([clock.plain for clock in clocks], np.bool_)[source]
+        time = ticks * scale
+        if (per != 1).any():
+            time //= per
+        found = time.view(np.int64)
+        odd = np.flatnonzero(~plain | (ticks > np.uint64(_LAST) // scale))
+        columns = (odd, ticks[odd], source[odd])
+        for row, tick, index in zip(*(each.tolist() for each in columns), strict=True):
+            found[row] = clocks[index].nanoseconds(tick)
+        return found
 
 
 def _plausible(gather: Gather, at: Ints) -> Bools:

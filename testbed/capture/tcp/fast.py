@@ -21,6 +21,8 @@ __all__ = ["judge"]
 _CONTROL = SYN | FIN | RST
 _BLOCK = 1 << 14
 _HALF = np.uint32((1 << 31) - 1)
+_NEAR = 8
+"""Segments after a hole's beginning that are looked at for all holes at once."""
 _PART = 1 << 17
 """Segments that are worth a thread."""
 
@@ -289,35 +291,60 @@ class _Judge:
         breaks, place = breaks[by_direction], place[by_direction]
         numbers = running.expected[place].astype(np.uint32) + running.base[place]
         stops = segments.starts[segments.conversation[breaks] + 1]
+        sides = segments.side[breaks]
+        ends, ended = self._near_ends(breaks, numbers, stops, sides)
         told: list[int] = []
         until = direction = -1
-        columns = (
-            breaks,
-            numbers,
-            stops,
-            segments.conversation[breaks] * 2 + segments.side[breaks],
-        )
-        for at, number, stop, own in zip(*(each.tolist() for each in columns), strict=True):
+        columns = (breaks, segments.conversation[breaks] * 2 + sides, ends, ended, numbers, stops)
+        for at, own, near, by_ack, number, stop in zip(
+            *(each.tolist() for each in columns), strict=True
+        ):
             if own == direction and at < until:
                 continue
-            direction = own
-            end, acknowledged = self._end_of_hole(at + 1, stop, own & 1, np.uint32(number))
-            until = end + 1
-            if acknowledged:
-                told.append(end)
+            end = near, by_ack
+            if near < 0:
+                end = self._end_of_hole(at + 1 + _NEAR, stop, own & 1, np.uint32(number))
+            direction, until = own, end[0] + 1
+            if end[1]:
+                told.append(end[0])
         return told
+
+    def _near_ends(
+        self, breaks: Ints, numbers: Numbers, stops: Ints, sides: Numbers
+    ) -> tuple[Ints, Bools]:
+        """What ends holes among the few segments after each: -1 where nothing does so soon."""
+        ends, ended = np.full(len(breaks), -1, np.int64), np.zeros(len(breaks), np.bool_)
+        for begin in range(0, len(breaks), _BLOCK):
+            part = slice(begin, begin + _BLOCK)
+            places = breaks[part, None] + np.arange(1, 1 + _NEAR)
+            inside = places < stops[part, None]
+            places[~inside] = 0
+            fits, own = self._fits(places, sides[part, None], numbers[part, None])
+            fits &= inside
+            rows = np.flatnonzero(fits.any(axis=1))
+            first = fits[rows].argmax(axis=1)
+            ends[begin + rows] = places[rows, first]
+            ended[begin + rows] = ~own[rows, first]
+        return ends, ended
+
+    def _fits(
+        self, places: Ints | slice, side: Numbers | int, number: Numbers | np.uint32
+    ) -> tuple[Bools, Bools]:
+        """Whether segments end a hole that begins at a number, and whether they are of its side."""
+        segments = self._segments
+        own = segments.side[places] == side
+        ahead = np.where(own, segments.sequence[places], segments.ack[places]) - number
+        fits = own & (ahead == 0)
+        fits |= ~own & (segments.flags[places] & ACK != 0) & (ahead - np.uint32(1) < _HALF)
+        return fits, own
 
     def _end_of_hole(self, at: int, stop: int, side: int, number: np.uint32) -> tuple[int, bool]:
         """What ends a hole: what was missing comes, or an ACK (True) of what is beyond it."""
-        segments, size = self._segments, 64
+        size = 64
         while at < stop:
-            part = slice(at, min(stop, at + size))
-            own = segments.side[part] == side
-            ahead = np.where(own, segments.sequence[part], segments.ack[part]) - number
-            ends = own & (ahead == 0)
-            ends |= ~own & (segments.flags[part] & ACK != 0) & (ahead - np.uint32(1) < _HALF)
-            first = int(ends.argmax())
-            if ends[first]:
+            fits, own = self._fits(slice(at, min(stop, at + size)), side, number)
+            first = int(fits.argmax())
+            if fits[first]:
                 return at + first, not own[first]
             at, size = at + size, min(_BLOCK, size * 2)
         return stop, False

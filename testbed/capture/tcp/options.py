@@ -16,6 +16,9 @@ _NOP_NOP_TIMESTAMPS = 0x0101080A
 """RFC 7323, appendix A: how the options of nearly every segment begin, and end after 12 bytes."""
 
 _FAST_OPEN, _FAST_OPEN_EXPERIMENT = 34, 0xF989
+_BLOCK = 1 << 14
+"""Segments at a time: what they need stays in the processor's cache."""
+
 _MSS, _SCALE, _SACK_PERMITTED, _SACK = 2, 3, 4, 5
 
 
@@ -44,7 +47,7 @@ class Options:
 
 
 def read_options(segments: Segments) -> Options:
-    """Go through the options of every segment, all at once, one option at a time."""
+    """Go through the options of every segment, many at once, one option at a time."""
     reader = _Reader(segments)
     reader.read()
     return reader.options()
@@ -66,10 +69,14 @@ class _Reader:
         left = np.minimum(size, headers.room) - 20
         others = (headers.option != _NOP_NOP_TIMESTAMPS) | (left != 12)
         others &= left > 0
-        index = np.flatnonzero(others[rows])
-        rows = rows[index]
-        place = headers.columns.offset[rows] + headers.payload_at[rows] + 20
-        end = place + left[rows]
+        every = np.flatnonzero(others[rows])
+        for begin in range(0, len(every), _BLOCK):
+            index = every[begin : begin + _BLOCK]
+            some = rows[index]
+            place = headers.columns.offset[some] + headers.payload_at[some] + 20
+            self._walk(index, place, place + left[some])
+
+    def _walk(self, index: Ints, place: Ints, end: Ints) -> None:
         while len(index):
             kind = self._gather.u1(place)
             long = (kind > 1) & (place + 1 < end)
