@@ -20,7 +20,7 @@ from testbed.link.netlink import RouteNetlink
 from testbed.link.replay import ArrayReel, Limits, RecordedReel
 from testbed.link.replay.choosing import choose_player
 from testbed.link.replay.packets import PacketPlayer
-from testbed.link.replay.player import BYTES, MADE, PLAYER_STATE, START, WORST, player
+from testbed.link.replay.player import BYTES, LEAD, MADE, PLAYER_STATE, START, WORST, player
 from testbed.link.replay.xdp import RingPlayer
 from testbed.link.streams import Pace
 from testbed.link.streams.job import UNLIMITED, Outlet
@@ -223,6 +223,12 @@ def test_the_program_sends_what_lies_ready_when_it_is_due() -> None:
             assert words[SENT // 8] == 6
             assert words[BYTES // 8] == 360
             assert 0 < words[WORST // 8] < 10**10
+            words[START // 8] = 0
+            words[MADE // 8] = 7
+            before = time.monotonic_ns()
+            assert sends() is None
+            assert before + LEAD <= words[START // 8] <= time.monotonic_ns() + LEAD
+            words[START // 8] = before
             words[MADE // 8], words[LIMIT // 8] = 9, 7
             assert [sends() is None for _ in range(2)] == [False, True]
 

@@ -17,13 +17,16 @@ from testbed.link.streams.transmitter import (
     wait_until_due,
 )
 
-__all__ = ["BYTES", "DUE", "LENGTH", "MADE", "PLAYER_STATE", "START", "WORST", "player"]
+__all__ = ["BYTES", "DUE", "LEAD", "LENGTH", "MADE", "PLAYER_STATE", "START", "WORST", "player"]
 
 KNOWN, START, MADE, BYTES, WORST = 48, 56, 128, 192, 200
 """Words of the state besides those of ``transmitter``: what the program last saw in ``MADE``; when
-the first frame is due (ns); how many frames lie ready; bytes sent; how late the latest was (ns).
-``MADE`` is written by another CPU than the rest: it has a cache line to itself."""
+the schedule begins (ns; 0 before the first run); how many frames lie ready; bytes sent; how late
+the latest was (ns). ``MADE`` is written by another CPU than the rest: it has a cache line to itself."""
 PLAYER_STATE = 256
+
+LEAD = 1_000_000
+"""Nanoseconds from the first run to the begin of the schedule."""
 
 LENGTH, DUE = 0, 8
 """Where in a slot."""
@@ -68,6 +71,9 @@ def _wait_for_its_time(asm: Assembler) -> None:
     """Go on when the frame in the slot at R9 is due, and keep how late that is; else idle."""
     asm.load(R1, R7, LIMIT).jump_if(R8, ">=", R1, "idle")
     asm.call(Helper.KTIME_GET_NS)
-    asm.load(R1, R7, START).load(R2, R9, DUE).add(R2, R1).jump_if(R0, "<", R2, "idle")
+    # It begins with the first run, not before the kernel is ready, and with all in its cache.
+    asm.load(R1, R7, START).jump_if(R1, "!=", 0, "begun")
+    asm.mov(R1, R0).add(R1, LEAD).store(R7, START, R1).label("begun")
+    asm.load(R2, R9, DUE).add(R2, R1).jump_if(R0, "<", R2, "idle")
     asm.sub(R0, R2).load(R1, R7, WORST).jump_if(R0, "<=", R1, "due")
     asm.store(R7, WORST, R0).label("due")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +15,6 @@ from testbed.link.replay.player import (
     LENGTH,
     MADE,
     PLAYER_STATE,
-    START,
     WORST,
     player,
 )
@@ -38,9 +36,6 @@ AT_ONCE = 4096
 
 LOOK_EVERY = 0.0002
 """Seconds until there may be room in the ring again: it holds a few milliseconds of frames."""
-
-LEAD = 20_000_000
-"""Nanoseconds from the start to the first frame, in which the kernel gets ready."""
 
 
 @dataclass(eq=False)
@@ -129,7 +124,6 @@ class RingPlayer(LiveSender):
     def _begin(self) -> None:
         if self._pace is not None:
             self._words[INTERVAL // 8] = self._pace.interval
-        self._words[START // 8] = time.monotonic_ns() + LEAD
         self._threads.append(threading.Thread(target=self._fill, name="reel", daemon=True))
 
     def _fill(self) -> None:
