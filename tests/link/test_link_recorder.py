@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -23,7 +24,8 @@ from scapy.packet import Raw
 
 from testbed.capture.columns import Columns, read_columns
 from testbed.errors import LinkError, PlanError
-from testbed.link.ebpf import can_load, can_run_live
+from testbed.link.ebpf import R0, R2, R3, Assembler, can_load, can_run_live, function_number
+from testbed.link.ebpf.syscall import Command, address, bpf, pinned
 from testbed.link.netlink import RouteNetlink
 from testbed.link.recorder import Limits, Wish, as_filter
 from testbed.link.recorder.batch import Batch, build_blocks
@@ -194,6 +196,49 @@ def test_tags_are_where_they_were_on_the_wire(engine: str, veth: tuple[str, str]
         with recording(veth[1], engine, wanted=as_filter(wanted)) as some:
             send(veth[0], *frames)
         assert packets(some) == [frames[n] for n in which]
+
+
+@contextmanager
+def tagging(interface: str, vlan: int) -> Iterator[None]:
+    """The kernel tags what leaves by the interface, as a bridge does: beside the frame."""
+    push, classifier, egress = 18, 3, 47  # linux/bpf.h: skb_vlan_push, SCHED_CLS, TCX_EGRESS
+    asm = Assembler().mov(R2, socket.htons(0x8100)).mov(R3, vlan).call(push)
+    code, licence = pinned(asm.mov(R0, -1).exit().assemble()), pinned(b"GPL\0")
+    attributes = struct.pack("=IIQQ", classifier, len(code) // 8, address(code), address(licence))
+    program = bpf(Command.PROG_LOAD, pinned(attributes.ljust(144, b"\0")))
+    attributes = struct.pack("=4I", program, socket.if_nametoindex(interface), egress, 0)
+    link = bpf(Command.LINK_CREATE, pinned(attributes.ljust(64, b"\0")))
+    try:
+        yield
+    finally:
+        os.close(link)
+        os.close(program)
+
+
+@needs_bpf
+def test_tags_beside_the_frame_are_put_into_it(engine: str, veth: tuple[str, str]) -> None:
+    if engine == "XDP" and function_number("bpf_xdp_metadata_rx_vlan_tag") is None:
+        pytest.skip("this kernel does not tell programs of tags beside frames")
+    plain = [HEAD + bytes([number]) * size for number, size in enumerate((1, 46, 47, 500, 1500))]
+    tagged = [each[:12] + b"\x81\x00\x00\x07" + each[12:] for each in plain]
+    double = HEAD[:12] + b"\x81\x00\x00\x05" + HEAD[12:] + bytes(50)
+    with recording(veth[1], engine) as recorder, tagging(veth[0], 7):
+        send(veth[0], *plain, double)
+    assert packets(recorder) == [*tagged, double[:12] + b"\x81\x00\x00\x07" + double[12:]]
+    for wanted, found in ({"vlan.id": 7}, tagged), ({"eth.type": 0x88B5}, []):
+        with recording(veth[1], engine, wanted=as_filter(wanted)) as some, tagging(veth[0], 7):
+            send(veth[0], *plain)
+        assert packets(some) == found
+    # What goes on to the kernel is as it was: the tag is beside the frame again.
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as heard:
+        heard.bind((veth[1], 3))
+        heard.settimeout(WITHIN)
+        heard.setsockopt(263, 8, 1)  # SOL_PACKET, PACKET_AUXDATA
+        with recording(veth[1], engine), tagging(veth[0], 7):
+            send(veth[0], plain[2])
+            data, [(_, _, notes)], _, _ = heard.recvmsg(2048, 256)
+    status, *_, tag, kind = struct.unpack("=IIIHHHH", notes)
+    assert (data, status & 0x50, tag, kind) == (plain[2], 0x50, 7, 0x8100)
 
 
 def test_long_frames_are_recorded_whole_or_up_to_the_snap_length(

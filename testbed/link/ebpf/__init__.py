@@ -22,6 +22,7 @@ from testbed.link.ebpf.assembler import (
     R10,
     Assembler,
 )
+from testbed.link.ebpf.btf import function_number
 from testbed.link.ebpf.instruction import Instruction, Register, decode, encode
 from testbed.link.ebpf.maps import PerCpuCounters, SharedArray
 from testbed.link.ebpf.netdev import XdpFeature, xdp_features
@@ -66,5 +67,6 @@ __all__ = [
     "can_run_live",
     "decode",
     "encode",
+    "function_number",
     "xdp_features",
 ]

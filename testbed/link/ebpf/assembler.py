@@ -39,6 +39,7 @@ __all__ = ["R0", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9", "R10", "A
 R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 = Register
 
 _MAP, _MAP_VALUE = 1, 2  # linux/bpf.h: BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_VALUE
+_FUNCTION_CALL = 2  # BPF_PSEUDO_KFUNC_CALL
 _HALF = 0xFFFF_FFFF
 
 
@@ -211,6 +212,12 @@ class Assembler:
     def call(self, helper: int) -> Self:
         """Call a helper of the kernel: arguments in R1 to R5, which are lost; result in R0."""
         return self._append(Instruction(Class.JMP | CONDITIONS["call"], 0, 0, 0, helper))
+
+    def call_function(self, number: int) -> Self:
+        """Call a function of the kernel by its number (``function_number``), as a helper."""
+        return self._append(
+            Instruction(Class.JMP | CONDITIONS["call"], 0, _FUNCTION_CALL, 0, number)
+        )
 
     def exit(self) -> Self:
         """End the program; R0 is its verdict."""

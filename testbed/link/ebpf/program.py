@@ -20,6 +20,7 @@ _XDP = 6  # linux/bpf.h: BPF_PROG_TYPE_XDP
 _ATTACH_XDP = 37  # BPF_XDP
 _LIVE_FRAMES = 1 << 1  # BPF_F_TEST_XDP_LIVE_FRAMES
 _HAS_FRAGMENTS = 1 << 5  # BPF_F_XDP_HAS_FRAGS
+_OF_DEVICE = 1 << 6  # BPF_F_XDP_DEV_BOUND_ONLY
 _LOAD = struct.Struct("=IIQQIIQII16sII")
 _RUN = struct.Struct("=IIIIQQIIIIQQIII")
 _LOG_SIZE = 1 << 20
@@ -45,6 +46,7 @@ class Helper(IntEnum):
     GET_PRANDOM_U32 = 7
     GET_SMP_PROCESSOR_ID = 8
     REDIRECT = 23
+    XDP_ADJUST_HEAD = 44
     XDP_ADJUST_TAIL = 65
     XDP_GET_BUFF_LEN = 188
     XDP_LOAD_BYTES = 189
@@ -66,12 +68,17 @@ class Program:
 
     ``fragments``: it takes frames that lie in several pieces of memory, as long ones do on an
     interface with a large MTU (Linux 5.18); only the first piece is between the frame's pointers.
+    ``device``: the index of the one interface that it is for, whose driver it asks what travels
+    beside a frame (Linux 6.3); it cannot be tried then, or run.
     Raises BpfError, with what the verifier said, when it is refused.
     """
 
-    def __init__(self, code: bytes, name: str = "testbed", *, fragments: bool = False) -> None:
+    def __init__(
+        self, code: bytes, name: str = "testbed", *, fragments: bool = False, device: int = 0
+    ) -> None:
         self.name = name
-        self.fd = _load(code, name, _HAS_FRAGMENTS if fragments else 0)
+        flags = (_HAS_FRAGMENTS if fragments else 0) | (_OF_DEVICE if device else 0)
+        self.fd = _load(code, name, flags, device)
 
     def try_on(self, frame: bytes, *, repeat: int = 1) -> Verdict:
         """Run it on a frame that goes nowhere."""
@@ -169,16 +176,16 @@ class XdpLink:
         self.close()
 
 
-def _load(code: bytes, name: str, flags: int) -> int:
+def _load(code: bytes, name: str, flags: int, device: int) -> int:
     try:
-        return _try_load(code, name, flags, None)
+        return _try_load(code, name, flags, device, None)
     except OSError as error:
         failure = error
     # Only a refused program is worth the verifier's time for words.
     log = ctypes.create_string_buffer(_LOG_SIZE)
     if failure.errno != errno.EPERM:
         try:
-            return _try_load(code, name, flags, log)
+            return _try_load(code, name, flags, device, log)
         except OSError as error:
             failure = error
     said = log.value.decode(errors="replace").strip()
@@ -187,13 +194,15 @@ def _load(code: bytes, name: str, flags: int) -> int:
     ) from failure
 
 
-def _try_load(code: bytes, name: str, flags: int, log: ctypes.Array[ctypes.c_char] | None) -> int:
+def _try_load(
+    code: bytes, name: str, flags: int, device: int, log: ctypes.Array[ctypes.c_char] | None
+) -> int:
     instructions = pinned(code)
     # "GPL" is what helpers such as bpf_ktime_get_ns ask of a program; it names no licence of ours.
     licence = pinned(b"GPL\0")
     attributes = _LOAD.pack(
         _XDP, len(code) // 8, address(instructions), address(licence),
         1 if log else 0, len(log) if log else 0, address(log) if log else 0,
-        0, flags, name.encode()[:15], 0, _ATTACH_XDP,
+        0, flags, name.encode()[:15], device, _ATTACH_XDP,
     )  # fmt: skip
     return bpf(Command.PROG_LOAD, pinned(attributes.ljust(144, b"\0")))

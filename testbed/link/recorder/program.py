@@ -27,6 +27,7 @@ from testbed.link.ebpf import (
     Helper,
     XdpAction,
 )
+from testbed.link.recorder.tags import put_back, take_out
 from testbed.link.recorder.translate import emit_filter
 from testbed.link.recorder.wish import Wish
 from testbed.wire.pcapng import Block
@@ -67,7 +68,9 @@ ETHERNET: Final = 14
 SHORT = (32, 64)
 """Halves of frames that are copied without a call."""
 
-_CPU, _LENGTH, _MATCHED, _STACK = -8, -16, -24, -24
+_CPU, _LENGTH, _MATCHED, _TAGGED, _SCRATCH = -8, -16, -24, -32, -40
+_STACK = -40
+"""Below is the part of the filters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +90,13 @@ class Layout:
         return self.data + -(-(self.snap + HEAD + FOOT + 4) // 4096) * 4096
 
 
-def recording(wish: Wish, layout: Layout, maps: tuple[int, int, int], *, ahead: int) -> bytes:
+def recording(
+    wish: Wish, layout: Layout, maps: tuple[int, int, int], *, ahead: int, tags: int | None = None
+) -> bytes:
     """The program, for the maps ``state``, ``index`` and ``data`` behind descriptors.
 
-    ``ahead`` (ns) is added to CLOCK_MONOTONIC.
+    ``ahead`` (ns) is added to CLOCK_MONOTONIC. ``tags`` is the number of the kernel's function
+    that tells a tag which travels beside a frame: it is put back meanwhile.
     """
     state, index, data = maps
     asm = Assembler()
@@ -98,6 +104,8 @@ def recording(wish: Wish, layout: Layout, maps: tuple[int, int, int], *, ahead: 
     asm.jump_if(R0, ">=", layout.rings, "stray")
     asm.store(R10, _CPU, R0).mul(R0, STATE).load_map_value(R7, state).add(R7, R0)
     _count(asm, PASSED)
+    if tags is not None:
+        put_back(asm, tags, failed="no headroom", tagged=_TAGGED, scratch=_SCRATCH)
     asm.mov(R1, R6).call(Helper.XDP_GET_BUFF_LEN).mov(R9, R0)
     asm.jump_if(R9, "<", ETHERNET, "pass").store(R10, _LENGTH, R9)
     if wish.wanted is not None:
@@ -111,13 +119,21 @@ def recording(wish: Wish, layout: Layout, maps: tuple[int, int, int], *, ahead: 
     _find_room(asm, layout, data)
     _write_block(asm, ahead)
     _publish(asm, layout, index)
-    asm.label("done").mov(R0, XdpAction.DROP if wish.take else XdpAction.PASS).exit()
-    asm.label("pass").mov(R0, XdpAction.PASS).exit()
+    verdict = XdpAction.DROP if wish.take else XdpAction.PASS
+    asm.label("done").mov(R8, verdict).jump("end")
+    asm.label("pass").mov(R8, XdpAction.PASS)
+    asm.label("end")
+    if tags is not None:
+        take_out(asm, tagged=_TAGGED)
+    asm.mov(R0, R8).exit()
+    if tags is not None:
+        asm.label("no headroom")
+        _count(asm, SEEN)
     asm.label("full")
     _count(asm, LOST)
     asm.jump("done")
     asm.label("stray").load_map_value(R1, state).mov(R2, 1).atomic("+=", R1, STRAY, R2)
-    return asm.jump("pass").assemble()
+    return asm.mov(R0, XdpAction.PASS).exit().assemble()
 
 
 def _count(asm: Assembler, offset: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import struct
 import threading
 import time
@@ -28,6 +30,7 @@ __all__ = ["Recorder"]
 
 LOOK_EVERY = 0.002
 """Seconds between two looks at a ring that was empty."""
+NICE = -15
 TOLD = 20
 """Losses that the end of the file tells of, the latest; each is told of where it was, too."""
 FLUSH_WITHIN = 2.0
@@ -113,6 +116,9 @@ class Recorder:
             raise self.error
 
     def _run(self) -> None:
+        # Frames do not wait for a busy machine; the thread works little, and sleeps where it can.
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         try:
             while not self._ending.is_set() and not self.ended_by:
                 if not self._round():

@@ -12,7 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from testbed.errors import LinkError, Unsupported
-from testbed.link.ebpf import BpfError, Program, SharedArray, XdpLink, can_attach
+from testbed.link.ebpf import (
+    BpfError,
+    Program,
+    SharedArray,
+    XdpLink,
+    can_attach,
+    function_number,
+)
 from testbed.link.recorder.batch import (
     Batch,
     Bytes,
@@ -37,6 +44,7 @@ from testbed.link.recorder.program import (
     recording,
 )
 from testbed.link.recorder.promiscuous import hear_all
+from testbed.link.recorder.tags import FUNCTION
 from testbed.link.recorder.wish import Wish
 
 __all__ = ["XdpEngine", "merge"]
@@ -93,9 +101,8 @@ class XdpEngine:
                 )
             ]
             maps = (state.fd, entries.fd, data.fd)
-            code = recording(wish, layout, maps, ahead=self._ahead)
             try:
-                program = undo.enter_context(Program(code, "recorder", fragments=True))
+                program = undo.enter_context(_load(wish, layout, maps, self._ahead, index))
                 packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
                 hear_all(undo.enter_context(packets), interface)
                 self._link = undo.enter_context(XdpLink(program, index))
@@ -326,6 +333,19 @@ def merge(batches: list[Batch]) -> Batch:
         marks = [each.matched for each in batches if each.matched is not None]
         matched = np.concatenate(marks)[order]
     return Batch(data, ends - sizes[order], sorted(losses), matched)
+
+
+def _load(
+    wish: Wish, layout: Layout, maps: tuple[int, int, int], ahead: int, index: int
+) -> Program:
+    """The program, with what tells tags beside frames where the interface's driver has it."""
+    tags = function_number(FUNCTION)
+    if tags is not None:
+        code = recording(wish, layout, maps, ahead=ahead, tags=tags)
+        with contextlib.suppress(BpfError):
+            return Program(code, "recorder", fragments=True, device=index)
+    code = recording(wish, layout, maps, ahead=ahead)
+    return Program(code, "recorder", fragments=True)
 
 
 def _layout(size: int, snap: int) -> Layout:
