@@ -10,9 +10,11 @@ import pytest
 
 from testbed import (
     Bench,
+    BenchError,
     Duration,
     EthFrame,
     ExpectationFailed,
+    Instant,
     MacAddr,
     Topology,
     drill,
@@ -27,6 +29,8 @@ STATION = MacAddr("02:00:00:00:03:0a")
 LATER = MacAddr("02:00:00:00:03:0b")
 PROBER = MacAddr("02:00:00:00:03:0c")
 SHORTEST = seconds(2)
+TRIES = 3
+"""On a bench that is held up, the time may be over before anybody is asked for."""
 DEFAULT = seconds(300)  # 802.1Q table 8-6
 CROWD = 8000  # stations, where the table is stated to hold so many
 UNSTATED = 256  # where nothing is stated
@@ -82,23 +86,18 @@ def test_silent_station_is_forgotten_in_time(bench: Bench) -> None:
             f"{dut.name}: ageing time is {format_duration(dut.ageing_time())}, "
             f"it was set to {format_duration(ageing)}"
         )
-    dut.flush_fdb()
-
-    a = bench.nic("a")
-    a.inject(EthFrame(dst=MacAddr.BROADCAST, src=STATION))
-    spoke = bench.loop.now()
-    dut.wait_learned(STATION, on=bench.port("dut", toward="a"), within=seconds(1))
-    bench.watch_for(Duration(spoke + round(ageing * 0.5) - bench.loop.now()))
-    a.inject(EthFrame(dst=MacAddr.BROADCAST, src=LATER))
-
-    early = round(ageing * 0.9)
-    bench.watch_for(Duration(spoke + early - bench.loop.now()))
-    if floods(bench, STATION):
-        raise ExpectationFailed(
-            f"{dut.name}: {STATION} was forgotten before its time: frames to it flood "
-            f"{format_duration(Duration(early))} after it spoke, ageing time "
-            f"{format_duration(ageing)}"
-        )
+    for _ in range(TRIES):
+        spoke, known = known_early(bench, ageing)
+        took = Duration(bench.loop.now() - spoke)
+        if known:
+            break
+        if took < ageing:
+            raise ExpectationFailed(
+                f"{dut.name}: {STATION} was forgotten before its time: frames to it flood "
+                f"{format_duration(took)} after it spoke, ageing time {format_duration(ageing)}"
+            )
+    else:
+        raise BenchError(f"this bench is too slow for an ageing time of {format_duration(ageing)}")
     bench.watch_for(Duration(spoke + ageing - bench.loop.now()))
     while not floods(bench, STATION):
         if bench.loop.now() > spoke + latest:
@@ -109,12 +108,26 @@ def test_silent_station_is_forgotten_in_time(bench: Bench) -> None:
         bench.watch_for(milliseconds(100))
     forgotten = Duration(bench.loop.now() - spoke)
     bench.log(f"forgotten {format_duration(forgotten)} after it spoke")
-    if forgotten < ageing * 1.4 and floods(bench, LATER):
+    lost = forgotten < ageing * 1.4 and floods(bench, LATER)
+    if lost and bench.loop.now() < spoke + round(ageing * 1.5):
         raise ExpectationFailed(
             f"{dut.name}: {LATER} was forgotten before its time, together with {STATION}: it spoke "
             f"half of the ageing time {format_duration(ageing)} later"
         )
     dut.wait_forgotten(STATION, within=seconds(2))
+
+
+def known_early(bench: Bench, ageing: Duration) -> tuple[Instant, bool]:
+    """STATION speaks, LATER too; when the first did, and whether it is known at 0.9 T."""
+    dut, a = bench.switch("dut"), bench.nic("a")
+    dut.flush_fdb()
+    spoke = bench.loop.now()
+    a.inject(EthFrame(dst=MacAddr.BROADCAST, src=STATION))
+    dut.wait_learned(STATION, on=bench.port("dut", toward="a"), within=seconds(1))
+    bench.watch_for(Duration(spoke + round(ageing * 0.5) - bench.loop.now()))
+    a.inject(EthFrame(dst=MacAddr.BROADCAST, src=LATER))
+    bench.watch_for(Duration(spoke + round(ageing * 0.9) - bench.loop.now()))
+    return spoke, not floods(bench, STATION)
 
 
 @pytest.mark.behaviour("SW-03", clause="802.1Q 8.8.3, table 8-6")

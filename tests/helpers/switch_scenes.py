@@ -50,6 +50,35 @@ def moved(kind, pause=0.0):
     return see
 
 
+def moved_away(bed):
+    """Where a frame to D goes, whose neighbour A has moved."""
+    bed.introduce(p1=[1, 4])
+    bed.send("p3", eth(ALL, A))
+    return bed.exits("p2", eth(D, B))
+
+
+def moved_late(bed):
+    """Where a frame to A goes 1.5 T after it first spoke, when it moved at 0.75 T."""
+    bed.configure("mac address-table aging-time 20")
+    bed.introduce(p1=[1])
+    bed.wait(seconds(15))
+    bed.send("p3", eth(ALL, A))
+    bed.wait(seconds(15))
+    return bed.exits("p4", eth(A, D))
+
+
+def sought_later(bed):
+    """As ``sought``, after a second."""
+    bed.introduce(p1=[1])
+    bed.wait(seconds(1))
+    return bed.exits("p2", eth(A, B))
+
+
+def exits_of(frame):
+    """Where a frame from p2 goes."""
+    return lambda bed: bed.exits("p2", frame)
+
+
 def remembered(*spans, ageing=60, static=False):
     """Whether a frame to A, silent for each span after it spoke, leaves one port only."""
 
@@ -287,7 +316,7 @@ def passed_to_mirrored(bed):
     return bed.exits("p1", eth(B, A))
 
 
-def storm(dst, count=1000, *, also=()):
+def storm(dst, count=1000, *, also=(), make=eth):
     """About how many of so many frames to ``dst`` pass in a second, 100 broadcasts allowed."""
 
     def see(bed):
@@ -296,7 +325,7 @@ def storm(dst, count=1000, *, also=()):
         bed.configure("interface p3", "storm-control broadcast level pps 100")
         for _ in range(count):
             for port, other in (*also, ("p1", dst)):
-                bed.switch.receive(eth(other, A if port == "p1" else C), bed.now, port)
+                bed.switch.receive(make(other, A if port == "p1" else C), bed.now, port)
             bed.now = Instant(bed.now + seconds(1) // count)
         got = bed.wait(seconds(1)).get("p2", [])
         return round(sum(frame[:12] == dst + A for frame in got), -1)

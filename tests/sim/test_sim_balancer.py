@@ -12,13 +12,15 @@ from testbed.sim.balancer import SimBalancer, defects
 from testbed.sim.balancer.requests import Inspector, plain_path
 from testbed.sim.balancer.servers import Backend, Scheduler
 from testbed.stack.entropy import Entropy
+from testbed.stack.lower import IcmpError
 from testbed.stack.refusals import Refused
 from testbed.stack.stack import Stack
 from testbed.stack.tcp.connection import Connection
 from testbed.stack.tcp.listener import Listener
 from testbed.stack.tcp.states import State
 from testbed.stack.variants import Defect
-from testbed.timing import milliseconds, seconds
+from testbed.timing import Instant, milliseconds, seconds
+from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 
 ALL = [value for value in vars(defects).values() if isinstance(value, Defect)]
 
@@ -262,6 +264,39 @@ def idle(farm: Farm) -> object:
     return mine.state
 
 
+class Mute:
+    """A transport that answers nothing."""
+
+    def receive(self, packet: IPv4Packet, now: Instant) -> None:
+        pass
+
+    def icmp_error(self, error: IcmpError, now: Instant) -> None:
+        pass
+
+    def accepts_frag_needed(self, error: IcmpError, now: Instant) -> bool:
+        return False
+
+    def path_mtu_changed(self, destination: IPv4Address, mtu: int, now: Instant) -> None:
+        pass
+
+
+def idle_for_long(farm: Farm) -> object:
+    farm.type("idle 10")
+    mine, _, _ = farm.join_up()
+    farm.run(seconds(20))
+    return mine.state
+
+
+def silent(farm: Farm) -> object:
+    muted = farm.servers[0]
+    farm.listeners[0] = None
+    muted.ip.register(IpProtocol.TCP, Mute())
+    made = [farm.open() for _ in range(2)]
+    farm.run(seconds(6))
+    listener = farm.listeners[1]
+    return [str(each.state) for each in made], listener and listener.waiting
+
+
 def half(farm: Farm) -> object:
     mine, _, theirs = farm.join_up()
     mine.shutdown(farm.now)
@@ -323,6 +358,8 @@ TRICKS: dict[str, Callable[[Farm], object]] = {
     "sends to a dead server": dead,
     "never takes a server back": dead,
     "forgets idle flows too early": idle,
+    "keeps idle flows for ever": idle_for_long,
+    "waits for a server that is silent": silent,
     "ends flows with the first FIN": half,
     "answers with the server's address": address,
     "ignores the rate limit": limit,

@@ -338,6 +338,7 @@ def translation(rig: RouterRig) -> None:
     rig.send(tcp("10.1.0.2", "10.2.0.2", flags=TcpFlags.FIN | TcpFlags.ACK))
     rig.send(udp("10.2.0.2", "10.2.0.1", sport=7, dport=4000), "p2")
     rig.send(udp("10.2.0.2", "10.1.0.2", sport=7, dport=4000), "p2")
+    rig.send(replace(udp("10.1.0.2", "10.2.0.2"), tos=0xB8, options=bytes((1, 1, 1, 1))))
     left = rig.packets("p2", 17)
     if left:
         error = DestinationUnreachable(3, left[0].emit()).emit()
@@ -346,7 +347,8 @@ def translation(rig: RouterRig) -> None:
     rig.send(IPv4Packet(B, outside, 1, EchoReply(77, 9, b"data").emit()), "p2")
     ports = {int.from_bytes(each.payload[:2], "big") for each in left}
     for port in sorted(ports):
-        rig.send(udp("10.2.0.2", "10.2.0.1", sport=7, dport=port), "p2")
+        answer = udp("10.2.0.2", "10.2.0.1", sport=7, dport=port)
+        rig.send(replace(answer, tos=0xB8, options=bytes((1, 1, 1, 1))), "p2")
     for host, port in (("2", max(ports, default=0)), ("3", 4000)):
         rig.send(udp(f"10.1.0.{host}", "10.2.0.1", dport=port))
     for piece in fragment(udp("10.1.0.2", "10.2.0.2", bytes(2000)), 1500):

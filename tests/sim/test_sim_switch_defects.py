@@ -36,6 +36,7 @@ from switch_scenes import (
     clear_port,
     damage_passed_on,
     earlier_pads,
+    exits_of,
     first_held,
     four_known,
     group_source,
@@ -50,6 +51,8 @@ from switch_scenes import (
     mirror_of_broadcast_elsewhere,
     mirrored,
     moved,
+    moved_away,
+    moved_late,
     order,
     own_port,
     passed_to_mirrored,
@@ -58,6 +61,7 @@ from switch_scenes import (
     remembered,
     reserved,
     sought,
+    sought_later,
     sought_quietly,
     speak,
     storm,
@@ -92,6 +96,18 @@ EVERY = [
 ]
 
 
+GLOBAL = b"\x00\x00\x5e\x00\x53\x01"
+TO_GROUP = eth(GROUP, A)
+
+
+def long_eth(dst, src):
+    return eth(dst, src, bytes(1000))
+
+
+def arp_eth(dst, src):
+    return eth(dst, src, kind=0x0806)
+
+
 CASES = [
     # SW-01, SW-02
     (learning.NEVER_LEARNS, sought, ["p1"], OTHERS),
@@ -106,6 +122,7 @@ CASES = [
     (learning.HOLDS_DOWN_MOVES, moved(ALL), ["p3"], ["p1"]),
     (learning.HOLDS_DOWN_MOVES, moved(ALL, pause=5), ["p3"], ["p3"]),
     (learning.LOSES_MOVED_STATIONS, moved(ALL), ["p3"], OTHERS),
+    (learning.MOVES_NEIGHBOURS, moved_away, ["p1"], ["p3"]),
     # SW-03, SW-04
     (ageing.NEVER_AGES, remembered(59, 61, 10**9), [True, False, False], [True, True, True]),
     (ageing.AGES_AT_QUARTER, remembered(14, 16, 59), [True] * 3, [True, False, False]),
@@ -117,7 +134,11 @@ CASES = [
     (ageing.NEVER_REFRESHES, refreshed(speak(ALL)), True, False),
     (ageing.REFRESHES_BY_BROADCASTS, refreshed(speak(D)), True, False),
     (ageing.NEIGHBOURS_REFRESH, refreshed(speak(ALL, 9)), False, True),
+    (ageing.MOVES_WITHOUT_REFRESH, moved_late, ["p3"], ["p1", "p2", "p3", "p5"]),
     # SW-05, SW-06, SW-07
+    (forwarding.FLOODS_AFTER_SILENCE, sought_later, ["p1"], OTHERS),
+    (forwarding.FLOODS_SHORT_ONLY, exits_of(eth(A, B, bytes(1200))), OTHERS, []),
+    (forwarding.FLOODS_LOCAL_ONLY, exits_of(eth(GLOBAL, B)), OTHERS, []),
     (forwarding.COPIES_TO_ONE_MORE, sought, ["p1"], ["p1", "p3"]),
     (forwarding.SENDS_TWICE, sought, ["p1"], ["p1", "p1"]),
     (forwarding.DELIVERS_NEXT_DOOR, sought, ["p1"], ["p3"]),
@@ -143,7 +164,19 @@ CASES = [
     (floods.FLOODS_TO_HALF_KNOWN, answered, (OTHERS, ["p1"]), (OTHERS, OTHERS)),
     (floods.FLOODS_TO_HALF_KNOWN, sought, ["p1"], ["p1"]),
     (floods.STOPS_BROADCASTS_TOO, broadcast_after_talk, OTHERS, ["p1"]),
+    (floods.BROADCASTS_SHORT_ONLY, exits_of(eth(ALL, B, bytes(1200))), OTHERS, []),
     # SW-10
+    (vlans.READS_EIGHT_BITS, in_vlans("p4", tagged(266, RED)), {},
+     {"p1": [RED], "p3": [RED], "p5": [tagged(10, RED)]}),
+    (vlans.DROPS_PRIORITY_TAGS, in_vlans("p1", tagged(0, RED)), {"p3": [RED]} | TRUNKS, {}),
+    (vlans.LEAKS_GROUPS, in_vlans("p1", TO_GROUP),
+     {"p3": [TO_GROUP], "p4": [tagged(10, TO_GROUP)], "p5": [tagged(10, TO_GROUP)]},
+     {
+         "p2": [TO_GROUP],
+         "p3": [TO_GROUP],
+         "p4": [tagged(10, TO_GROUP)],
+         "p5": [tagged(10, TO_GROUP)],
+     }),
     (
         vlans.LEAKS_UNKNOWN_UNICAST,
         in_vlans("p1", UNKNOWN),
@@ -239,6 +272,8 @@ CASES = [
     # SW-18, SW-20
     (services.NO_CEILING, storm(ALL), 100, 1000),
     (services.CEILING_TEN_TIMES, storm(ALL, 5000), 100, 1020),
+    (services.LIMITS_SHORT_ONLY, storm(ALL, make=long_eth), 100, 1000),
+    (services.PASSES_ARP_STORMS, storm(ALL, make=arp_eth), 100, 1000),
     (services.LIMITS_UNICAST, storm(B), 1000, 100),
     (services.LIMITS_MULTICAST, storm(GROUP), 1000, 100),
     (services.COUNTS_PORTS_TOGETHER, storm(ALL, also=[("p3", ALL)]), 100, 0),
