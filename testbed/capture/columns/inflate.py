@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 
 from testbed.errors import WireError
@@ -14,6 +13,7 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 _PIECE = 1 << 20
 _FIRST = 1 << 12
 """Of a gzip member; what is more than it has is copied: there may be many short ones in a row."""
+_ZSTD_PIECE = 1 << 11  # four bytes make 128 kB at most (RFC 8878 3.1.1.2): 64 MB at a time
 _ZSTD_WINDOW = 1 << 27  # what the zstd tool allows without being told (--memory)
 
 
@@ -24,7 +24,7 @@ def unpack(data: memoryview, limit: int) -> tuple[memoryview, bool]:
     """
     if data[:2] == GZIP:
         return gunzip(data, limit)
-    if data[:4] == ZSTD:
+    if data[:4] == ZSTD or _skippable(data[:4]):
         return unzstd(data, limit)
     return data, False
 
@@ -54,21 +54,31 @@ def gunzip(data: memoryview, limit: int) -> tuple[memoryview, bool]:
 
 
 def unzstd(data: memoryview, limit: int) -> tuple[memoryview, bool]:
-    """Every frame of a zstd file (RFC 8878)."""
+    """Every frame of a zstd file (RFC 8878); what follows the last one is passed over."""
     import zstandard  # noqa: PLC0415 - few captures need it
 
     out = bytearray()
+    at = 0
     unpacker = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-    with unpacker.stream_reader(io.BytesIO(data), read_across_frames=True) as stream:
-        while True:
+    while data[at : at + 4] == ZSTD or _skippable(data[at : at + 4]):
+        frame = unpacker.decompressobj()
+        while not frame.eof:
+            piece = data[at : at + _ZSTD_PIECE]
+            if not len(piece):
+                return memoryview(out), True
             try:
-                piece = stream.read(_PIECE)
+                out += frame.decompress(piece)
             except zstandard.ZstdError as error:
-                raise WireError(f"cannot be unpacked: {error}", len(out)) from error
-            if not piece:
-                return memoryview(out), False
-            out += piece
+                raise WireError(f"cannot be unpacked: {error}", at) from error
             _check(len(out), limit)
+            at += len(piece)
+        at -= len(frame.unused_data)
+    return memoryview(out), False
+
+
+def _skippable(magic: memoryview) -> bool:
+    """Whether a frame begins that holds nothing of the file (RFC 8878 3.1.2)."""
+    return len(magic) == 4 and magic[0] & 0xF0 == 0x50 and bytes(magic[1:]) == b"\x2a\x4d\x18"
 
 
 def _check(size: int, limit: int) -> None:
