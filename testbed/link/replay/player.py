@@ -22,7 +22,7 @@ __all__ = ["BYTES", "DUE", "LEAD", "LENGTH", "MADE", "PLAYER_STATE", "START", "W
 KNOWN, START, MADE, BYTES, WORST = 48, 56, 128, 192, 200
 """Words of the state besides those of ``transmitter``: what the program last saw in ``MADE``; when
 the schedule begins (ns; 0 before the first run); how many frames lie ready; bytes sent; how late
-the latest was (ns). ``MADE`` is written by another CPU than the rest: it has a cache line to itself."""
+the latest was (ns). ``MADE`` is written by another CPU than the rest: its cache line is its own."""
 PLAYER_STATE = 256
 
 LEAD = 1_000_000

@@ -128,6 +128,7 @@ class RingPlayer(LiveSender):
 
     def _fill(self) -> None:
         """Keep the ring full until there are no more frames, or it is over."""
+        self._come_first()
         try:
             while not self._over.is_set() and self.error is None and self._put():
                 pass
