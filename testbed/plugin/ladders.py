@@ -37,7 +37,19 @@ def draw(bench: Bench) -> LadderRecord:
         )
         for row in drawn.rows
     )
-    return LadderRecord(columns=tuple(_columns(bench)), rows=rows, omitted=drawn.omitted)
+    return LadderRecord(
+        columns=tuple(_columns(bench)), rows=rows, omitted=drawn.omitted, clocks=_clocks(bench)
+    )
+
+
+def _clocks(bench: Bench) -> tuple[str, ...]:
+    """The clocks of the trace, each with its points; one that all points have needs none."""
+    points: dict[str, list[str]] = {}
+    for point in bench.trace.points:
+        points.setdefault(point.clock, []).append(point.name)
+    if len(points) == 1:
+        return tuple(f"by {clock}" for clock in points if clock)
+    return tuple(f"at {', '.join(names)} by {clock}" for clock, names in points.items() if clock)
 
 
 def _device_at(point: str, topology: Topology) -> str | None:
@@ -48,8 +60,7 @@ def _device_at(point: str, topology: Topology) -> str | None:
 
 def _columns(bench: Bench) -> Iterator[ColumnRecord]:
     """Points in the order of the links; each device amid its own, or before, as its link is."""
-    clocks = {point.name: point.clock for point in bench.trace.points}
-    points = list(clocks)
+    points = [point.name for point in bench.trace.points]
     devices = {point: _device_at(point, bench.topology) for point in points}
     told: set[str] = set()
 
@@ -64,7 +75,6 @@ def _columns(bench: Bench) -> Iterator[ColumnRecord]:
         if device == bench.topology.link(point).a:
             yield from tell(device)
         tap = bench.tap(point)
-        about = (f"NIC {tap.port.name}" if tap else "", clocks[point])
-        yield ColumnRecord(key=point, title=point, subtitle=", ".join(filter(None, about)))
+        yield ColumnRecord(key=point, title=point, subtitle=f"NIC {tap.port.name}" if tap else "")
         if point == mine[(len(mine) - 1) // 2]:
             yield from tell(device)

@@ -154,11 +154,15 @@ class LadderRowRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LadderRecord:
-    """A plan's story in packets; ``omitted`` frames are in the pcapng only."""
+    """A plan's story in packets; ``omitted`` frames are in the pcapng only.
+
+    ``clocks`` are those that stamped the frames, each with the points where it did.
+    """
 
     columns: tuple[ColumnRecord, ...] = ()
     rows: tuple[LadderRowRecord, ...] = ()
     omitted: int = 0
+    clocks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -189,6 +189,7 @@ class PlanView:
     expectations: tuple[Expectation, ...]
     ladder: Drawing | None
     ladder_hidden: int
+    clocks: tuple[str, ...]
     console: ConsoleView
     changes: tuple[Event, ...]
     box_events: tuple[Event, ...]
@@ -300,6 +301,7 @@ def _view_plan(index: int, plan: PlanRecord, share: int, trend: Trend | None) ->
         expectations=expectations,
         ladder=ladder,
         ladder_hidden=(ladder.hidden if ladder else 0) + plan.ladder.omitted,
+        clocks=plan.ladder.clocks,
         console=console(plan.console, start, share // 4),
         changes=_changes(plan, rows),
         box_events=tuple(

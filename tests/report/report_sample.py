@@ -221,7 +221,8 @@ def tcp_story(start, rows=36):
                 until=at + 18 * MS if i == 15 else None,
             )
         )
-    return LadderRecord(columns=columns, rows=tuple(out))
+    clock = "by CLOCK_REALTIME: the kernel's software stamp"
+    return LadderRecord(columns=columns, rows=tuple(out), clocks=(clock,))
 
 
 def console(start, device, *, serial=False):

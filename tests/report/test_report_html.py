@@ -87,6 +87,11 @@ def test_failed_expectation_shows_its_differences_and_leads_to_the_frame():
     assert "wireshark -r artifacts/sw-02-sw1.pcapng -g 9" in page.words
 
 
+def test_the_clock_of_the_frames_is_named_below_them():
+    page = render(sample_run(failing=True))
+    assert "Time stamps by CLOCK_REALTIME: the kernel&#39;s software stamp" in page
+
+
 def test_every_verdict_has_a_shape_of_its_own():
     plans = tuple(plan("SW-02", "sw1", i, verdict) for i, verdict in enumerate(VERDICTS))
     page = check(render(replace(sample_run(), plans=plans)))
