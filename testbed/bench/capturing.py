@@ -60,7 +60,7 @@ class Capture:
         for tap in self._taps.values():
             tap.pump()
             tap.port.forgive()
-        self._dropped = {point: tap.port.dropped() for point, tap in self._taps.items()}
+        self._dropped = {point: tap.unheard() for point, tap in self._taps.items()}
         missing = self._beacons.round(BeaconKind.CANARY, self._all_paths())
         self._start = self._loop.wall_now()
         self._dead = {point: self._of(missing, point, "canary") for point in self._taps}
@@ -87,7 +87,7 @@ class Capture:
             missing = self._beacons.round(BeaconKind.BARRIER, self._all_paths())
         for point, tap in self._taps.items():
             tap.pump()
-            lost = tap.port.dropped() - self._dropped[point]
+            lost = tap.unheard() - self._dropped[point]
             late = self._of(missing, point, "barrier")
             dead = list(self._dead[point])
             if not self._paths[point]:
@@ -96,7 +96,7 @@ class Capture:
                 tap.port.check_alive()
             except LinkError as error:
                 dead.append(str(error))
-            losses = [f"the kernel dropped {lost} frames"] if lost else []
+            losses = [f"the kernel dropped {lost} frames, or carried them past"] if lost else []
             self._proofs[point] = Proof(
                 alive=not dead,
                 lossless=not lost,

@@ -83,8 +83,12 @@ class BoxDirection(ImpairedWay):
         self._lost = 0
         self._before = (0, 0, 0)
         self._subscription: Subscription | None = None
+        self._open_bypass: OpenBypass | None = None
         self._bypass: Bypass | None = None
         self._changed = False
+        self._unheard = [0, 0]
+        source.passed_by.append(lambda: self._passed_by(0))
+        sink.passed_by.append(lambda: self._passed_by(1))
 
     @property
     def received(self) -> int:
@@ -136,11 +140,7 @@ class BoxDirection(ImpairedWay):
 
     def connect(self, open_bypass: OpenBypass) -> None:
         """Have the kernel carry frames whenever it can; ``why`` says why not."""
-        try:
-            self._bypass = open_bypass(self)
-        except (Unsupported, LinkError) as reason:
-            self.why = str(reason)
-            return
+        self._open_bypass = open_bypass
         for tap in (self.source, self.sink):
             tap.watchers.append(self._hold_all)
         self._loop.before_wait(self, self._choose)
@@ -159,15 +159,24 @@ class BoxDirection(ImpairedWay):
         """Send a frame on its way that came at ``at`` and has waited since."""
         self._send(self._pipeline.push(frame, at))
 
-    def _disconnect(self) -> None:
+    def _passed_by(self, end: int) -> int:
+        """Frames that no socket has seen at the source (0) or at the sink (1)."""
         bypass = self._bypass
-        if bypass is None:
+        now = (bypass.received, bypass.passed)[end] if bypass is not None else 0
+        return self._unheard[end] + now
+
+    def _disconnect(self) -> None:
+        if self._open_bypass is None:
             return
+        self._open_bypass = None
         self._loop.forget(self)
         self._loop.cancel((self, "look"))
         for tap in (self.source, self.sink):
             tap.watchers.remove(self._hold_all)
         self.engine, self.why = IN_PYTHON, "the box is stopped"
+        bypass = self._bypass
+        if bypass is None:
+            return
         try:
             bypass.stand_back()
             self.settle()
@@ -175,14 +184,16 @@ class BoxDirection(ImpairedWay):
             bypass.close()
         self._received += bypass.received
         self._sent += bypass.passed
+        self._unheard[0] += bypass.received
+        self._unheard[1] += bypass.passed
         self._refused += bypass.refused + self._lost
         self._lost = 0
         self._bypass = None
 
     def _hold(self) -> None:
         """Python decides from here on, until the loop waits; frames wait meanwhile."""
+        self._changed = True
         if self._bypass is not None:
-            self._changed = True
             self._bypass.suspend()
             self.engine = IN_PYTHON
 
@@ -199,23 +210,21 @@ class BoxDirection(ImpairedWay):
 
     def _choose(self) -> None:
         """Before the loop waits: let the kernel carry frames, if it can."""
-        bypass = self._bypass
-        if bypass is None or not self._changed:
+        if not self._changed or self._open_bypass is None:
             return
         self._changed = False
         self.engine, self.why = IN_PYTHON, self._overheard()
-        if self.why:
-            bypass.stand_back()
-            return
         try:
-            bypass.require_sending()
-            bypass.take_over(self.stages)
-        except Unsupported as reason:
-            bypass.stand_back()
+            if not self.why:
+                self._bypass = self._bypass or self._open_bypass(self)
+                self._bypass.require_sending()
+                self._bypass.take_over(self.stages)
+                self.engine, self.why = IN_KERNEL, "the fastest, and all stages can be compiled"
+                self._look_later()
+        except (Unsupported, LinkError) as reason:
             self.why = str(reason)
-            return
-        self.engine, self.why = IN_KERNEL, "the fastest, and all stages can be compiled"
-        self._look_later()
+        if self.engine == IN_PYTHON and self._bypass is not None:
+            self._bypass.stand_back()
 
     def _look_later(self) -> None:
         self._loop.call_at(after(self._loop.now(), LOOK_EVERY), self._look, name=(self, "look"))

@@ -51,6 +51,8 @@ class Tap:
         self._listeners: dict[Subscription, Listener] = {}
         self.watchers: list[Callable[[], None]] = []
         """Called whenever somebody begins or ends to listen."""
+        self.passed_by: list[Callable[[], int]] = []
+        """Count frames that the kernel carries past this tap, since it is open."""
         self._pending: deque[Frame] = deque()
         self._descriptor = port.fileno()
         self._closed = False
@@ -67,6 +69,10 @@ class Tap:
     def listeners(self) -> int:
         """How many listen now."""
         return len(self._listeners)
+
+    def unheard(self) -> int:
+        """Frames that came or went here and that no subscriber heard, since the port was opened."""
+        return self.port.dropped() + sum(count() for count in self.passed_by)
 
     def send(self, frame: bytes) -> None:
         """Send a frame; LinkError when the port cannot."""
