@@ -480,7 +480,7 @@ def test_a_full_disk_ends_the_recording_with_an_error(engine: str, veth: tuple[s
     with pytest.raises(LinkError, match="No space left"):
         recorder.stop()
     recorder.store.close()
-    with pytest.raises(LinkError, match="cannot record there"):
+    with pytest.raises(PlanError, match="cannot record there"):
         open_recorder(Wish(path=Path("/nowhere/file")), veth[1])
 
 

@@ -74,6 +74,7 @@ class Recorder:
         self._untold: list[tuple[int, Overrun]] = []  # and at which row they are to be told of
         self._deadline = time.monotonic_ns() + (limits.duration or 0)
         self._ending = threading.Event()
+        self._done = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
@@ -91,12 +92,11 @@ class Recorder:
     @property
     def running(self) -> bool:
         """Whether it records: no limit was reached, nothing went wrong."""
-        return self._thread.is_alive()
+        return not self._done.is_set()
 
     def wait(self, seconds: float) -> bool:
         """Wait for it to end by itself; whether it has."""
-        self._thread.join(seconds)
-        return not self.running
+        return self._done.wait(seconds)
 
     def stop(self) -> None:
         """Take what waits, write the end of the file, let go of all but the store.
@@ -104,9 +104,11 @@ class Recorder:
         Twice is no error. Raises LinkError where it could not record to the end.
         """
         if not self._closed:
-            self._closed = True
             self._ending.set()
+            # Python takes a thread for ended when Ctrl-C comes while it is joined (bpo-45274).
+            self._done.wait()
             self._thread.join()
+            self._closed = True
             try:
                 self._finish()
             finally:
@@ -131,6 +133,8 @@ class Recorder:
         except LinkError as error:
             self.error = error
             self._engine.stop()
+        finally:
+            self._done.set()
 
     def _round(self) -> bool:
         """Take what waits; whether anything did."""

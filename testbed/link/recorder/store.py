@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
-from testbed.errors import LinkError
+from testbed.errors import LinkError, PlanError
 
 __all__ = ["FileStore", "RollingStore", "Store"]
 
@@ -30,7 +30,10 @@ class Store(Protocol):
 
 
 class FileStore:
-    """A file at ``path``; without one, memory that looks like a file and goes with this process."""
+    """A file at ``path``; without one, memory that looks like a file and goes with this process.
+
+    PlanError where there can be no such file.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
@@ -39,7 +42,7 @@ class FileStore:
         try:
             self._file = _memory() if path is None else cast("BinaryIO", path.open("wb+", 0))
         except OSError as error:
-            raise LinkError(f"{self._name}: cannot record there: {error.strerror}") from error
+            raise PlanError(f"{self._name}: cannot record there: {error.strerror}") from error
 
     def write(self, data: bytes | memoryview) -> None:
         """Write all of it; LinkError where there is no room."""
