@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         Drop,
         Duplicate,
         Fragments,
+        FrameField,
         GilbertElliott,
         Hold,
         Modify,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         RateLimit,
         Reorder,
         Stage,
+        TcpData,
     )
     from testbed.link.streams import SENT_AT, SEQUENCE, Frames, Increment, Listed, Random
     from testbed.link.streams.signing import signed
@@ -162,6 +164,7 @@ _HOMES = {
     "FdbEntry": "testbed.devices.values",
     "Flow": "testbed.devices.values",
     "Fragments": "testbed.link.impair",
+    "FrameField": "testbed.link.impair",
     "Frames": "testbed.link.streams",
     "GilbertElliott": "testbed.link.impair",
     "Hearing": "testbed.devices.hearing",
@@ -218,6 +221,7 @@ _HOMES = {
     "State": "testbed.stack.tcp.states",
     "Stream": "testbed.bench.streams",
     "Talk": "testbed.bench.translation",
+    "TcpData": "testbed.link.impair",
     "TcpFlags": "testbed.wire",
     "TcpSegment": "testbed.wire",
     "TestbedError": "testbed.errors",
@@ -303,6 +307,7 @@ __all__ = [
     "FdbEntry",
     "Flow",
     "Fragments",
+    "FrameField",
     "Frames",
     "GilbertElliott",
     "Hearing",
@@ -356,6 +361,7 @@ __all__ = [
     "State",
     "Stream",
     "Talk",
+    "TcpData",
     "TcpFlags",
     "TcpSegment",
     "TestbedError",

@@ -4,34 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from testbed.bench.topology import Topology
 from testbed.capture import Beacon, BeaconKind
 from testbed.errors import PlanError
 from testbed.hosts import BoxDirection, FaultBox
 from testbed.link.impair import Drop, Hold
-from testbed.link.impair.fields import Field, Guarded
+from testbed.link.impair.fields import FrameField, Guarded
 from testbed.timing import Instant
 
 __all__ = ["BenchBox"]
 
 _MAGIC = int.from_bytes(Beacon(BeaconKind.CANARY, bytes(8), 0, "").emit()[:4], "big")
-_ARP = Field(-2, 2, 0x0806, layer="payload") & (
-    Field(14, 4, 0, layer="payload") | Field(6, 2, 2, layer="payload")  # a probe, or an answer
-)
-_QUOTING = Field(9, 1, 1, layer="payload") & (
-    Field(0, 1, 3, 5, layer="transport") | Field(0, 1, 11, 12, layer="transport")
-)
-_ODDLY_TAGGED = Field(12, 2, 0x9100) | (
-    (Field(12, 2, 0x8100) | Field(12, 2, 0x88A8)) & ~Field(-2, 2, 0, 0xFFFF, layer="payload")
-)
-_MAYBE_OURS = (
-    _ARP
-    | Field(0, 4, _MAGIC, layer="payload")
-    | Field(8, 4, _MAGIC, layer="transport")
-    | _QUOTING
-    | _ODDLY_TAGGED
-)
+_BEHIND = partial(FrameField, layer="payload")
+_INSIDE = partial(FrameField, layer="transport")
+_PROBE, _ANSWER = _BEHIND(14, 4, 0), _BEHIND(6, 2, 2)
+_ARP = _BEHIND(-2, 2, 0x0806) & (_PROBE | _ANSWER)
+_QUOTING = _BEHIND(9, 1, 1) & (_INSIDE(0, 1, 3, 5) | _INSIDE(0, 1, 11, 12))
+_TAGGED = FrameField(12, 2, 0x8100) | FrameField(12, 2, 0x88A8)
+_ODDLY_TAGGED = FrameField(12, 2, 0x9100) | (_TAGGED & ~_BEHIND(-2, 2, 0, 0xFFFF))
+_MAYBE_OURS = _ARP | _BEHIND(0, 4, _MAGIC) | _INSIDE(8, 4, _MAGIC) | _QUOTING | _ODDLY_TAGGED
 """Frames that may be the bench's own: ARP probes and their answers, beacons in broadcasts and in
 datagrams, ICMP errors about beacons, and frames with tags that hide what they are."""
 

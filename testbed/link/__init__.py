@@ -11,6 +11,7 @@ from testbed.link.impair import (
     Duplicate,
     EventLog,
     Fragments,
+    FrameField,
     GilbertElliott,
     Hold,
     Modify,
@@ -22,6 +23,7 @@ from testbed.link.impair import (
     Selector,
     Stage,
     StageEvent,
+    TcpData,
     any_frame,
 )
 from testbed.link.memory import MemoryPort, memory_pair
@@ -36,6 +38,7 @@ __all__ = [
     "Duplicate",
     "EventLog",
     "Fragments",
+    "FrameField",
     "GilbertElliott",
     "Hold",
     "MemoryPort",
@@ -49,6 +52,7 @@ __all__ = [
     "Selector",
     "Stage",
     "StageEvent",
+    "TcpData",
     "any_frame",
     "memory_pair",
     "payload_length",

@@ -27,10 +27,9 @@ cables:
 
 PLANS = """
 from testbed.errors import BenchError
-from testbed.link.impair.fields import Field
 
 PAIR = pytest.mark.topology(Topology.chain("client:host", "wire:box", "server:host"))
-ECHO = Field(9, 1, 1, layer="payload") & Field(0, 1, 8, layer="transport")
+ECHO = testbed.FrameField(9, 1, 1, layer="payload") & testbed.FrameField(0, 1, 8, layer="transport")
 
 @PAIR
 def test_1_the_kernel_carries_and_python_takes_over(bench: Bench) -> None:

@@ -31,7 +31,7 @@ from testbed.link import (
 from testbed.link.afpacket import AfPacketPort
 from testbed.link.claim import claim
 from testbed.link.ebpf import can_run_live
-from testbed.link.impair.fields import Field, Guarded
+from testbed.link.impair.fields import FrameField, Guarded
 from testbed.link.netlink import RouteNetlink
 from testbed.timing import microseconds, milliseconds, seconds
 
@@ -41,7 +41,7 @@ pytestmark = [
 ]
 
 HEAD = bytes.fromhex("020000000002 020000000001 88b5")
-MARKED = Field(18, 1, 7)
+MARKED = FrameField(18, 1, 7)
 
 
 def frame(n, size=60, mark=0):

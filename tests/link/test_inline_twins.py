@@ -20,13 +20,13 @@ from testbed.link import (
     any_frame,
 )
 from testbed.link.ebpf import can_load
-from testbed.link.impair.fields import Field, TcpData
+from testbed.link.impair.fields import FrameField, TcpData
 from testbed.timing import Duration
 
 pytestmark = pytest.mark.skipif(not can_load().works, reason=can_load().why)
 
-PORT = Field(2, 2, 80, layer="transport")
-ARP = Field(-2, 2, 0x0806, layer="payload")
+PORT = FrameField(2, 2, 80, layer="transport")
+ARP = FrameField(-2, 2, 0x0806, layer="payload")
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ def selector(luck, depth=0):
         (
             lambda: any_frame,
             lambda: PORT,
-            lambda: ~ARP & (PORT | Field(0, 1, 0, 127)),
+            lambda: ~ARP & (PORT | FrameField(0, 1, 0, 127)),
             TcpData,
-            lambda: TcpData(700) | Field(13, 4, 0, 1 << 31, mask=0xF0F0F0F0),
+            lambda: TcpData(700) | FrameField(13, 4, 0, 1 << 31, mask=0xF0F0F0F0),
             lambda: Chance(luck.choice((0, 0.1, 0.5, 1)), luck.randrange(-5, 1 << 70), inner),
             lambda: GilbertElliott(0.2, 0.3, luck.randrange(100), in_bad=0.8, matching=inner),
             lambda: Nth(*(luck.randrange(1, 30) for _ in range(5)), matching=inner),

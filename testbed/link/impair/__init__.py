@@ -1,6 +1,7 @@
 """Faults of a cable, as small stages without a clock or a port of their own."""
 
 from testbed.link.impair.alter import Corrupt, Duplicate, Modify
+from testbed.link.impair.fields import FieldTest, FrameField, Guarded, TcpData
 from testbed.link.impair.late import Delay, RateLimit, Reorder
 from testbed.link.impair.loss import Drop, Hold, MtuHole
 from testbed.link.impair.pieces import Fragments
@@ -15,8 +16,11 @@ __all__ = [
     "Drop",
     "Duplicate",
     "EventLog",
+    "FieldTest",
     "Fragments",
+    "FrameField",
     "GilbertElliott",
+    "Guarded",
     "Hold",
     "Modify",
     "MtuHole",
@@ -27,5 +31,6 @@ __all__ = [
     "Selector",
     "Stage",
     "StageEvent",
+    "TcpData",
     "any_frame",
 ]

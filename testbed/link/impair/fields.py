@@ -13,7 +13,17 @@ from typing import Final, Literal
 from testbed.errors import PlanError
 from testbed.link.impair.select import Selector
 
-__all__ = ["TAGS", "AllOf", "AnyOf", "Field", "FieldTest", "Guarded", "Layer", "Not", "TcpData"]
+__all__ = [
+    "TAGS",
+    "AllOf",
+    "AnyOf",
+    "FieldTest",
+    "FrameField",
+    "Guarded",
+    "Layer",
+    "Not",
+    "TcpData",
+]
 
 Layer = Literal["frame", "payload", "transport"]
 """From where a field's place counts: the frame's first byte; the first byte behind the Ethernet
@@ -46,10 +56,10 @@ class FieldTest(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Field(FieldTest):
+class FrameField(FieldTest):
     """Frames whose ``size`` bytes (1, 2 or 4) at ``at``, masked, are ``least`` to ``most``.
 
-    ``Field(2, 2, 80, layer="transport")`` is what goes to port 80, ``Field(-2, 2, 0x0806,
+    ``FrameField(2, 2, 80, layer="transport")`` is what goes to port 80, ``FrameField(-2, 2, 0x0806,
     layer="payload")`` is ARP behind any tags. Without ``most`` the field is ``least``. A frame that
     has no such layer, or ends before, is not struck.
     """

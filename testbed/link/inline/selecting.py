@@ -12,8 +12,8 @@ from testbed.link.impair.fields import (
     TAGS,
     AllOf,
     AnyOf,
-    Field,
     FieldTest,
+    FrameField,
     Guarded,
     Layer,
     Not,
@@ -261,7 +261,7 @@ def ask(which: Selector, layout: Layout) -> Ask:
         GilbertElliott: lambda: _Burst(which, layout),  # type: ignore[arg-type]
         Nth: lambda: _Nth(which, layout),  # type: ignore[arg-type]
         Guarded: lambda: _Guarded(which),
-        **{kind: lambda: _Fields(which) for kind in (Field, TcpData, AllOf, AnyOf, Not)},
+        **{kind: lambda: _Fields(which) for kind in (FrameField, TcpData, AllOf, AnyOf, Not)},
     }
     make = kinds.get(type(which))
     if make is None:
@@ -285,7 +285,7 @@ def test_code(coder: Coder, test: FieldTest, miss: str) -> None:
 def _test(coder: Coder, test: FieldTest, miss: str) -> None:
     asm = coder.asm
     match test:
-        case Field():
+        case FrameField():
             _field(coder, test, miss)
         case TcpData():
             _tcp_data(coder, test, miss)
@@ -308,7 +308,7 @@ def _test(coder: Coder, test: FieldTest, miss: str) -> None:
             raise Unsupported(f"only Python can ask {type(test).__qualname__}")
 
 
-def _field(coder: Coder, test: Field, miss: str) -> None:
+def _field(coder: Coder, test: FrameField, miss: str) -> None:
     asm = coder.asm
     if test.layer != "frame":
         _start(coder, test.layer, miss)
