@@ -15,7 +15,7 @@ from testbed.hosts import Loop, Tap
 from testbed.hosts.loop_recorder import LoopRecorder
 from testbed.link.port import KernelPort
 from testbed.link.recorder import Clock, Overrun, Wish
-from testbed.timing import Duration, Instant, format_duration
+from testbed.timing import Duration, Instant, format_duration, milliseconds
 from testbed.wire.frame import Frame
 
 if TYPE_CHECKING:  # numpy comes with these, which few plans need
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # numpy comes with these, which few plans need
 
 __all__ = ["NicRecording"]
 
+LOOK_EVERY = milliseconds(5)
 TOLD = 5
 """Losses that an error names."""
 
@@ -76,7 +77,10 @@ class NicRecording:
             recorder = self._at_work
             self._over = True
             try:
-                self._loop.call(recorder.stop)
+                if isinstance(recorder, LoopRecorder):
+                    recorder.stop()
+                else:
+                    self._loop.call(recorder.stop)
             finally:
                 self._data = recorder.store.read()
                 recorder.store.close()
@@ -87,11 +91,16 @@ class NicRecording:
 
         CaptureError when none has in time; the recording goes on then.
         """
-        if not self._loop.run_until(lambda: not self._at_work.running, within):
-            raise CaptureError(
-                f"{self.role}: the recording did not end within {format_duration(within)}: "
-                f"it has {self.frames} frames"
-            )
+        deadline = self._loop.now() + within
+        while self._at_work.running:
+            left = deadline - self._loop.now()
+            if left <= 0:
+                raise CaptureError(
+                    f"{self.role}: the recording did not end within {format_duration(within)}: "
+                    f"it has {self.frames} frames"
+                )
+            look = Duration(min(LOOK_EVERY, left))
+            self._loop.run_until(lambda: not self._at_work.running, look)
         return self.stop()
 
     def abandon(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from testbed.errors import Unsupported
 from testbed.link.ebpf import can_load
-from testbed.link.nic import LinkWatch
+from testbed.link.nic import LinkWatch, wait_for_link
 from testbed.link.recorder.batch import Engine
 from testbed.link.recorder.heading import heading
 from testbed.link.recorder.recorder import Recorder
@@ -12,8 +12,12 @@ from testbed.link.recorder.ring3 import RingEngine, can_ring
 from testbed.link.recorder.store import FileStore, RollingStore
 from testbed.link.recorder.wish import Wish
 from testbed.link.recorder.xdp import XdpEngine
+from testbed.timing import seconds
 
 __all__ = ["open_recorder", "prospects"]
+
+LINK_WITHIN = seconds(15)
+"""How long a link may take to come back: negotiation takes some seconds."""
 
 
 def open_recorder(
@@ -28,6 +32,9 @@ def open_recorder(
     try:
         engine, why = _open_engine(wish, interface, in_kernel=in_kernel)
         try:
+            if watch.downs():  # some drivers take their link down for a program
+                wait_for_link(interface, LINK_WITHIN)
+                watch.forgive()
             store = RollingStore(wish.keep) if wish.keep else FileStore(wish.path)
             about = f"{interface}, by {engine.name}, {engine.clock}"
             store.write(heading(name or interface, about, wish.snap, str(wish.wanted or "")))

@@ -132,8 +132,10 @@ class Recorder:
                 self._drain()
         except LinkError as error:
             self.error = error
-            self._engine.stop()
+        except Exception as error:  # noqa: BLE001 - whatever it is, stop() raises it
+            self.error = LinkError(f"the recorder broke off: {error!r}")
         finally:
+            self._engine.stop()
             self._done.set()
 
     def _round(self) -> bool:

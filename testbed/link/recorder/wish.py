@@ -21,7 +21,8 @@ SNAP = 65535
 class Limits:
     """When a recording ends by itself, whichever comes first.
 
-    After ``count`` frames, before it has more than ``size`` bytes, after ``duration``.
+    After ``count`` frames, before it has more than ``size`` bytes (what is told at a file's end
+    comes on top), after ``duration``.
     """
 
     count: int | None = None

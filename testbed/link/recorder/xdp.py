@@ -73,7 +73,6 @@ class XdpEngine:
 
     def __init__(self, wish: Wish, interface: str) -> None:
         self._require(interface)
-        index = socket.if_nametoindex(interface)
         self._ahead = _wall_ahead()
         self.clock = Clock(
             "CLOCK_MONOTONIC",
@@ -83,32 +82,30 @@ class XdpEngine:
         self._running = True
         layout = _layout(wish.ring, wish.snap)
         with contextlib.ExitStack() as undo:
-            state = SharedArray(layout.rings * STATE, "state")
-            undo.callback(state.close)
-            entries = SharedArray(layout.rings * layout.entries * ENTRY, "index")
-            undo.callback(entries.close)
-            data = SharedArray(layout.rings * layout.room, "data")
-            undo.callback(data.close)
-            self._state = state.view(np.uint64).reshape(layout.rings, -1)
-            self._rings = [
-                _Ring(self._state[n], rows, memory, layout.data)
-                for n, (rows, memory) in enumerate(
-                    zip(
-                        entries.view(np.uint64).reshape(layout.rings, -1, 2),
-                        data.view(np.uint8).reshape(layout.rings, -1),
-                        strict=True,
-                    )
-                )
-            ]
-            maps = (state.fd, entries.fd, data.fd)
             try:
-                program = undo.enter_context(_load(wish, layout, maps, self._ahead, index))
-                packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-                hear_all(undo.enter_context(packets), interface)
-                self._link = undo.enter_context(XdpLink(program, index))
+                self._open(wish, layout, interface, undo)
             except BpfError as error:
                 raise Unsupported(f"the kernel takes no such program: {error}") from error
             self._resources = undo.pop_all()
+
+    def _open(self, wish: Wish, layout: Layout, interface: str, undo: contextlib.ExitStack) -> None:
+        """Lay out the rings and attach the program; ``undo`` knows what to give back."""
+        state = undo.enter_context(SharedArray(layout.rings * STATE, "state"))
+        size = layout.rings * layout.entries * ENTRY
+        index = undo.enter_context(SharedArray(size, "index"))
+        data = undo.enter_context(SharedArray(layout.rings * layout.room, "data"))
+        self._state = state.view(np.uint64).reshape(layout.rings, -1)
+        entries = index.view(np.uint64).reshape(layout.rings, -1, 2)
+        memory = data.view(np.uint8).reshape(layout.rings, -1)
+        self._rings = [
+            _Ring(self._state[n], entries[n], memory[n], layout.data) for n in range(layout.rings)
+        ]
+        device = socket.if_nametoindex(interface)
+        maps = (state.fd, index.fd, data.fd)
+        program = undo.enter_context(_load(wish, layout, maps, self._ahead, device))
+        packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        hear_all(undo.enter_context(packets), interface)
+        self._link = undo.enter_context(XdpLink(program, device))
 
     @staticmethod
     def _require(interface: str) -> None:
