@@ -216,7 +216,9 @@ class BoxDirection(ImpairedWay):
         self.engine, self.why = IN_PYTHON, self._overheard()
         try:
             if not self.why:
-                self._bypass = self._bypass or self._open_bypass(self)
+                if self._bypass is None:
+                    self._bypass = self._open_bypass(self)
+                    self._handed = 0
                 self._bypass.require_sending()
                 self._bypass.take_over(self.stages)
                 self.engine, self.why = IN_KERNEL, "the fastest, and all stages can be compiled"

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -275,6 +276,36 @@ def test_python_is_asked_about_the_few_frames_that_only_it_can_judge(rig):
             assert [number(each) for each in rig.heard] == [0, 1, 2, 4, 5, 6, 7]
             assert asked == [3, 4]
             assert rig.way.engine == "XDP"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_nothing_is_lost_or_overtaken_while_hands_change(rig, late):
+    count = 6000
+    pace = threading.Event()
+
+    def send():
+        for n in range(count):
+            rig.near.send(frame(n))
+            pace.wait(0.0001)
+
+    seen = set()
+    sender = threading.Thread(target=send)
+    sender.start()
+    while sender.is_alive():
+        python_only = Drop(lambda _: False)
+        for stage in (Delay(microseconds(50)) if late else Drop(Nth(60000)), python_only):
+            rig.way.add(stage)
+            rig.turn()
+            seen.add(rig.way.engine)
+        for stage in rig.way.stages:
+            rig.way.remove(stage)
+            rig.turn()
+            seen.add(rig.way.engine)
+    sender.join()
+    rig.settle(count)
+    assert [number(each) for each in rig.heard] == list(range(count))
+    assert seen == {"XDP", "user space"}
+    rig.box.check_alive()
 
 
 def test_a_sink_without_a_link_is_an_error_of_the_rig(rig):

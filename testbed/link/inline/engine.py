@@ -147,7 +147,7 @@ class Engine:
                 self._pump()
             self._hand_over(script)
         except BaseException:
-            script.close()
+            self._let_go(script)
             self.stand_back()
             raise
 
@@ -159,13 +159,10 @@ class Engine:
         self._lane[ARMED] = PARK
         self._lane[RUN] = 0
         wait_for_programs()
-        if script.is_eager:
+        if script.is_eager and self._worker is not None and self._worker.error is None:
             self._finish(script)
         self._take_back(script)
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
-        script.close()
+        self._let_go(script)
         self._catch_up()
 
     def stand_back(self) -> None:
@@ -193,7 +190,11 @@ class Engine:
         if self._lane[ARMED] == PARK if script.direct else not self._lane[RUN]:
             # The program has stopped by itself, before a frame that only Python can judge.
             self._take_back(script)
-            self._hand_over(script)
+            try:
+                self._hand_over(script)
+            except BaseException:
+                self._let_go(script)
+                raise
 
     def close(self) -> None:
         """Let frames pass up, detach, and forget; counters stay. Twice is no error."""
@@ -275,6 +276,12 @@ class Engine:
         self.script = None
         self._tell(script)
         script.store()
+
+    def _let_go(self, script: Script) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+        script.close()
 
     def _catch_up(self) -> None:
         """Python decides about all frames that wait."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
 import signal
 import threading
 from functools import cache
@@ -21,6 +23,9 @@ _FRAME: Final = bytes(60)
 _AGAIN: Final = 0.005
 _SIGNAL: Final = signal.SIGRTMIN + 7
 """Nobody's by convention: what a thread in a long system call is woken with, as for streams."""
+_NICE: Final = -10
+_PREFERRED = threading.Semaphore(max(0, len(os.sched_getaffinity(0)) - 1))
+"""Who goes before others on its CPU: what is taken off it is late. One CPU is left to all."""
 
 
 class Worker:
@@ -47,11 +52,18 @@ class Worker:
             self._thread.join(_AGAIN)
 
     def _run(self) -> None:
+        preferred = _PREFERRED.acquire(blocking=False)
         try:
+            if preferred:
+                with contextlib.suppress(PermissionError):
+                    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
             while not self._stopped:
                 self._program.run_live(_FRAME, _REPEAT, batch=_BATCH)
         except LinkError as error:
             self.error = error
+        finally:
+            if preferred:
+                _PREFERRED.release()
 
 
 @cache
