@@ -236,12 +236,12 @@ def test_a_host_asks_and_uses_the_best_router(bench: Bench) -> None:
             expect_gap(bench, pair, interval, interval)
 
         far = IPv4Address("192.0.2.1")
-        lasting = {good: 1, better: 10, never: RouterAdvertisement.NEVER, far: 100}
+        lasting = {good: -20, better: 10, never: RouterAdvertisement.NEVER, far: 100}
         advertise(bench, own, seconds(600), lasting)
         expect_sent(seen, host, b"by the best", BETTER)
         advertise(bench, own, seconds(0), {better: 10})
         expect_sent(seen, host, b"by the next", GOOD)
-        advertise(bench, own, seconds(1), {good: 1})
+        advertise(bench, own, seconds(1), {good: -20})
         expect_sent(seen, host, b"within its lifetime", GOOD)
         bench.watch_for(Duration(seconds(1) + late(bench)))
         send(host, b"by none")

@@ -2,8 +2,9 @@
 
 It probes an address before it offers it (RFC 2131 2.2, 3.1), and leaves one that answers, or that a
 client declined (4.3.3), alone; no address is two clients' at a time, one that was released or whose
-lease is over is free (4.3.1). An address of another network is refused, a request that names
-another server is left to that one, and a client that is not known gets no word (4.3.2).
+lease is over is free (4.3.1), but not by the word of a client that never had it, nor before the
+time is over that it was renewed for (4.3.2). An address of another network is refused, a request
+that names another server is left to that one, and a client that is not known gets no word (4.3.2).
 
 Clients, and the host that has an address already, are messages of the plan's and a Python stack. An
 offer may take ``dhcp_offer`` (seconds, 2); an address may take 0.2 s to answer.
@@ -156,18 +157,36 @@ def test_only_what_nobody_has_is_offered(bench: Bench) -> None:
 def test_no_address_is_given_twice(bench: Bench) -> None:
     bench.bring_up_network()
     with bench.capture(POINT) as seen:
-        lan = serve(bench, seen, size=2, ping=False, lease=1)
+        lan = serve(bench, seen, size=2, ping=False, lease=2)
         first = lan.lease(1)
         second = next(each for each in lan.pool if each != first)
         lan.expect_offer(2, second, f"{first} is leased")
         lan.answer(2, lan.take(2, second), "ack")
         lan.expect_offer(1, first, "a client is offered what it has")
-        lan.expect_silence([lan.ask(3, dhcp.DhcpType.DISCOVER, {})])
+        stranger = lan.ask(9, dhcp.DhcpType.RELEASE, {SERVER: lan.server}, ciaddr=second)
+        lan.expect_silence([stranger, lan.ask(3, dhcp.DhcpType.DISCOVER, {})])
         release = lan.ask(2, dhcp.DhcpType.RELEASE, {SERVER: lan.server}, ciaddr=second)
         lan.expect_silence([release])
         lan.expect_offer(3, second, "it was given back, and all others are leased")
-        bench.watch_for(seconds(1))
+        bench.watch_for(seconds(2))
         lan.expect_offer(4, first, "its lease is over, and all others are leased")
+
+
+@AP01
+@ALONE
+def test_who_asks_for_more_time_has_it(bench: Bench) -> None:
+    """A lease that is renewed is over when its new time is, not its old one."""
+    net = bench.bring_up_network()
+    with bench.capture(POINT) as seen:
+        lan = serve(bench, seen, size=1, ping=False, lease=4)
+        address = lan.lease(1)
+        net.station("client").answer_for |= {address}
+        bench.watch_for(seconds(2.5))
+        lan.answer(1, lan.ask(1, dhcp.DhcpType.REQUEST, {}, ciaddr=address), "ack")
+        bench.watch_for(seconds(2.5))
+        lan.expect_silence([lan.ask(2, dhcp.DhcpType.DISCOVER, {})])
+        bench.watch_for(seconds(2.5))
+        lan.expect_offer(2, address, "its lease is over")
 
 
 @AP01

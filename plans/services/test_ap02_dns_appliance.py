@@ -2,9 +2,10 @@
 
 What is in its zone it answers with AA, the zone's TTLs and the query's number; for what was
 delegated it names the servers below, with their addresses (RFC 1034 4.3.2). That a name or a type
-is not there comes with the zone's SOA (RFC 2308 3). What does not fit into 512 bytes is cut, which
-it says (RFC 1035 4.2.1), and is whole by TCP. The answer comes from the address that was asked (RFC
-2181 4.1).
+is not there comes with the zone's SOA (RFC 2308 3); a name below which there are others is there
+(RFC 8020 2). An answer is no question, and gets none. What does not fit into 512 bytes is cut,
+which it says (RFC 1035 4.2.1), and is whole by TCP. The answer comes from the address that was
+asked (RFC 2181 4.1).
 
 The client is a Python stack. An answer may take ``dns_answer`` (seconds, 2).
 """
@@ -21,6 +22,7 @@ from testbed import (
     Topology,
     WireError,
     dns,
+    match,
     seconds,
 )
 
@@ -43,6 +45,7 @@ ZONE = (
     record("below.example.test", dns.NS(dns.DnsName("ns.below.example.test"))),
     record("ns.below.example.test", dns.A(BELOW)),
     *(record("many.example.test", dns.A(each)) for each in MANY),
+    record("leaf.inner.example.test", dns.A(WEB)),
 )
 
 
@@ -84,6 +87,8 @@ def test_answers_referrals_denials_and_sizes(bench: Bench) -> None:
         ("x.below.example.test", dns.DnsType.A, ok, False, ([], ns, [BELOW])),
         ("nothing.example.test", dns.DnsType.A, no_name, True, ([], soa, [])),
         ("www.example.test", dns.DnsType.MX, ok, True, ([], soa, [])),
+        ("www.example.test", dns.DnsType.AAAA, ok, True, ([], soa, [])),
+        ("inner.example.test", dns.DnsType.A, ok, True, ([], soa, [])),
         ("www.other.test", dns.DnsType.A, dns.DnsRcode.REFUSED, False, ([], [], [])),
     ):
         answer, _ = ask(bench, client, name, kind)
@@ -100,6 +105,19 @@ def test_answers_referrals_denials_and_sizes(bench: Bench) -> None:
         if ttls := {each.ttl for each in answer.answers} - {TTL}:
             raise ExpectationFailed(f"{POINT}: {name} has TTLs {ttls}, the zone has {TTL}")
     expect_sizes(bench, client)
+    expect_no_answer_to_an_answer(bench, client)
+
+
+def expect_no_answer_to_an_answer(bench: Bench, client: StackHost) -> None:
+    """Two servers that answer each other's answers never end."""
+    question = (dns.DnsQuestion(dns.DnsName("www.example.test")),)
+    answer = dns.DnsMessage(0x7779, question, response=True)
+    with bench.capture(POINT) as seen:
+        socket = client.udp()
+        socket.send(answer.emit(), bench.bring_up_network()["dut"].ip, dns.DNS_PORT)
+        bench.watch_for(seconds(bench.tolerance("dns_answer", 2)))
+        socket.close()
+    seen.at(POINT).expect_none(match.udp(src_port=dns.DNS_PORT) & match.dns(ident=0x7779))
 
 
 def expect_sizes(bench: Bench, client: StackHost) -> None:

@@ -59,6 +59,7 @@ AP02 = pytest.mark.behaviour("AP-02", clause="RFC 1034 5.3.3")
 POINT = "client--lan"
 RETRY = milliseconds(400)
 TTL = 2
+"""Seconds that the name is known, and that denials are."""
 WEB, MOVED, MAIL = (IPv4Address(f"203.0.113.{number}") for number in (80, 81, 25))
 MANY = tuple(IPv4Address(int(IPv4Address("203.0.113.128")) + number) for number in range(60))
 NAME = "www.example.test"
@@ -70,8 +71,8 @@ def record(owner: str, data: dns.DnsData, ttl: int = 600) -> dns.DnsRecord:
 
 
 def soa(owner: str) -> dns.DnsRecord:
-    """What a zone has at its top; denials are good for a minute."""
-    return record(owner, dns.SOA(dns.DnsName("ns.test"), dns.DnsName("who.test"), minimum=60))
+    """What a zone has at its top; denials are good for 2 s."""
+    return record(owner, dns.SOA(dns.DnsName("ns.test"), dns.DnsName("who.test"), minimum=TTL))
 
 
 def delegation(owner: str, server: str, address: IPv4Address | None = None) -> list[dns.DnsRecord]:
@@ -230,9 +231,12 @@ def test_hosts_then_cache_then_servers_from_the_root(bench: Bench) -> None:
         if found.source != "cache" or any(each.ttl > TTL for each in found.records):
             raise ExpectationFailed(f"client: {NAME} is known for {found.records[0].ttl} s, not 2")
 
+        denied = world.ask("mail.example.test", dns.DnsType.MX)
+        if denied.records or denied.rcode != dns.DnsRcode.NOERROR:
+            raise ExpectationFailed("client: an MX record was found, and there is no such record")
         world.expect("mail.example.test", MAIL)
-        one = [asked(zone, "mail.example.test")]
-        last = expect_questions(seen, last, one, "another name of the zone")
+        two = [asked(zone, "mail.example.test", kind) for kind in ("mx", "a")]
+        last = expect_questions(seen, last, two, "another name of the zone, of which one type is")
         world.expect("alias.example.test", MAIL)
         last = expect_questions(seen, last, [asked(zone, "alias.example.test")], "an alias")
 
@@ -242,6 +246,7 @@ def test_hosts_then_cache_then_servers_from_the_root(bench: Bench) -> None:
             wanted = [asked(zone, name)] * questions
             last = expect_questions(seen, last, wanted, "a name that was denied before")
 
+        denial = last
         own = dns.DnsName.reverse(zone)
         back = world.ask(own, dns.DnsType.PTR).records
         if [each.data for each in back] != [dns.PTR(dns.DnsName("ns.example.test"))]:
@@ -253,7 +258,12 @@ def test_hosts_then_cache_then_servers_from_the_root(bench: Bench) -> None:
         over = final.at + seconds(TTL)
         bench.wait_until(lambda: bench.loop.wall_now() > over, seconds(TTL + 1), "the TTL's end")
         world.expect(NAME, MOVED)
-        expect_questions(seen, last, [asked(zone, NAME)], "the name after its TTL")
+        last = expect_questions(seen, last, [asked(zone, NAME)], "the name after its TTL")
+        assert denial is not None
+        bench.watch_for(Duration(max(0, denial.at + seconds(TTL + 0.5) - bench.loop.wall_now())))
+        world.ask("nothing.example.test")
+        again = [asked(zone, "nothing.example.test")]
+        expect_questions(seen, last, again, "a name that was denied, after the denial's TTL")
 
 
 @AP02

@@ -3,11 +3,12 @@
 An answer has the query's number, question and RD bit (RFC 1035 4.1.1), comes from the address and
 port that were asked (RFC 2181 4.1), and the TTLs are the zone's. It is authoritative (AA) for what
 is in the zone, and a referral, without AA, for what was delegated: the NS records of the zone
-below, and the addresses of its servers where only the zone itself could tell them (RFC 1034
-4.3.2). That a name or a type does not exist is said with the zone's SOA, by which it is known how
-long to believe it (RFC 2308 3). What does not fit into 512 bytes, or into what the asker says it
-takes by EDNS (RFC 6891 6.2.3), is cut with TC set (RFC 1035 4.2.1), and whole by TCP. For names of
-other zones there is no answer, and questions that make no sense have an error code.
+below, and the addresses of its servers where only the zone itself could tell them (RFC 1034 4.3.2).
+That a name or a type does not exist is said with the zone's SOA, by which it is known how long to
+believe it (RFC 2308 3); a name below which there are others does (RFC 8020 2). What does not fit
+into 512 bytes, or into what the asker says it takes by EDNS (RFC 6891 6.2.3), is cut with TC set
+(RFC 1035 4.2.1), and whole by TCP. For names of other zones there is no answer, and questions that
+make no sense have an error code.
 
 An answer may take ``dns_answer`` (seconds, 2). The device under test is the Python stack: a kernel
 serves no names. The questions are the plan's own.
@@ -61,6 +62,7 @@ ZONE = Zone(
         record("below.example.test", dns.NS(dns.DnsName("ns.below.example.test"))),
         record("ns.below.example.test", dns.A(BELOW)),
         *(record("many.example.test", dns.A(each)) for each in MANY),
+        record("leaf.inner.example.test", dns.A(WEB)),
     ],
 )
 
@@ -188,6 +190,10 @@ def test_answers_referrals_denials_and_sizes(bench: Bench) -> None:
         expect(answer, "no such name", rcode=nxdomain, authority=soa)
         answer, _ = asker.ask("www.example.test", dns.DnsType.MX)
         expect(answer, "no such type", authority=soa)
+        answer, _ = asker.ask("www.example.test", dns.DnsType.AAAA)
+        expect(answer, "no address of the other kind", authority=soa)
+        answer, _ = asker.ask("inner.example.test")
+        expect(answer, "a name below which there are others", authority=soa)
         answer, _ = asker.ask("www.other.test")
         expect(answer, "another's name", rcode=dns.DnsRcode.REFUSED, aa=False)
         expect_errors(asker)

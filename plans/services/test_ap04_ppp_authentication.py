@@ -2,11 +2,12 @@
 
 CHAP: a challenge is another each time, value and identifier (RFC 1994 2.3, 4.1); a response counts
 if it has the challenge's identifier, and is silently discarded otherwise; the right one, the MD5 of
-identifier, secret and challenge, is answered by a Success, a wrong one by a Failure (4.2). PAP: the
-right password is acked, a wrong one or an unknown name refused (RFC 1334 2.2). Until then the
-network layer waits: no IPCP (RFC 1661 3.5). Who fails has the link terminated, and so has who will
-not be asked at all. A concentrator that is set to ask again does so, with another challenge; who
-then fails is out (RFC 1994 2).
+identifier, secret and challenge, is answered by a Success, a wrong one, be it nearly right, by a
+Failure (4.2). One that comes again has the same answer again, as the first may have been lost (4.2,
+and 2.2 for PAP). PAP: the right password is acked, a wrong one or an unknown name refused (RFC 1334
+2.2). Until then the network layer waits: no IPCP (RFC 1661 3.5). Who fails has the link terminated,
+and so has who will not be asked at all. A concentrator that is set to ask again does so, with
+another challenge; who then fails is out (RFC 1994 2).
 
 The hosts are the plan's own frames. Answers may take ``ppp_answer`` (seconds, 4).
 """
@@ -25,6 +26,7 @@ from testbed import (
     PppoeService,
     PppPeer,
     Topology,
+    TracedFrame,
     WireError,
     match,
     milliseconds,
@@ -103,6 +105,16 @@ def present(peer: PppPeer, password: bytes, *, name: bytes = USER) -> int:
     return ident
 
 
+def expect_again(seen: Capture, peer: PppPeer, answer: Matcher, first: TracedFrame) -> None:
+    """The answer comes once more."""
+    mine = answer & match.eth(dst=peer.mac)
+    peer.bench.wait_until(
+        lambda: bool(seen.at(POINT).after(first).all(mine)),
+        within(peer.bench),
+        "the answer to what came again",
+    )
+
+
 def expect_out(peer: PppPeer) -> None:
     """The link is terminated, and nothing of the network layer was seen."""
     terminate = match.ppp(protocol="lcp", code=CODE.TERMINATE_REQUEST)
@@ -133,8 +145,10 @@ def test_chap_lets_in_who_has_the_secret(bench: Bench) -> None:
             expect_no_network(peer)
             seen.at(POINT).expect_none(chap((CHAP.SUCCESS, CHAP.FAILURE)) & match.eth(dst=peer.mac))
             respond(peer, ident, right)
-            peer.hear(chap(CHAP.SUCCESS, ident), within(bench))
+            first = peer.hear(chap(CHAP.SUCCESS, ident), within(bench))
             peer.hear(IN, within(bench))
+            respond(peer, ident, right)
+            expect_again(seen, peer, chap(CHAP.SUCCESS, ident), first)
     if len(set(values)) < len(values):
         told = ", ".join(value.hex() for value in values)
         raise ExpectationFailed(f"{POINT}: challenges {told}: expected each to be another one")
@@ -145,10 +159,18 @@ def test_chap_lets_in_who_has_the_secret(bench: Bench) -> None:
 def test_chap_lets_nobody_else_in(bench: Bench) -> None:
     bench.bring_up_network()
     with bench.capture(POINT) as seen:
-        guesser, stranger = hosts(bench, seen, "chap", 2)
-        for peer, name, secret in ((guesser, USER, b"looking-glass"), (stranger, b"bob", SECRET)):
+        wrong = (
+            (USER, b"looking-glass", 0),
+            (b"bob", SECRET, 0),
+            (b"bob", b"", 0),
+            (b"", b"", 0),
+            (USER, SECRET, 8),  # the right response, but for its second half
+        )
+        peers = hosts(bench, seen, "chap", len(wrong))
+        for peer, (name, secret, spoiled) in zip(peers, wrong, strict=True):
             ident, value = challenged(peer)
-            respond(peer, ident, ppp_auth.chap_md5(ident, secret, value), name=name)
+            response = ppp_auth.chap_md5(ident, secret, value)
+            respond(peer, ident, response[: 16 - spoiled] + bytes(spoiled), name=name)
             peer.hear(chap(CHAP.FAILURE, ident), within(bench))
             expect_out(peer)
     seen.at(POINT).expect_none(chap(CHAP.SUCCESS))
@@ -184,12 +206,22 @@ def test_who_is_in_is_asked_again(bench: Bench) -> None:
 def test_pap_lets_in_who_has_the_password_and_nobody_else(bench: Bench) -> None:
     bench.bring_up_network()
     with bench.capture(POINT) as seen:
-        owner, guesser, stranger = hosts(bench, seen, "pap", 3)
+        wrong = (
+            (USER, b"guess"),
+            (b"bob", SECRET),
+            (USER, b""),
+            (USER, SECRET[:8]),
+            (USER, SECRET[:8] + b"xx"),
+            (USER, SECRET.upper()),
+        )
+        owner, *others = hosts(bench, seen, "pap", 1 + len(wrong))
         owner.open_link()
         ident = present(owner, SECRET)
-        owner.hear(match.ppp(protocol="pap", code=PAP.ACK, ident=ident), within(bench))
+        first = owner.hear(match.ppp(protocol="pap", code=PAP.ACK, ident=ident), within(bench))
         owner.hear(IN, within(bench))
-        for peer, name, password in ((guesser, USER, b"guess"), (stranger, b"bob", SECRET)):
+        ident = present(owner, SECRET)
+        expect_again(seen, owner, match.ppp(protocol="pap", code=PAP.ACK, ident=ident), first)
+        for peer, (name, password) in zip(others, wrong, strict=True):
             peer.open_link()
             ident = present(peer, password, name=name)
             peer.hear(match.ppp(protocol="pap", code=PAP.NAK, ident=ident), within(bench))

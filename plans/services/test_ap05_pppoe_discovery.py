@@ -88,7 +88,8 @@ def test_hosts_are_answered_for_what_there_is(bench: Bench) -> None:
                 raise ExpectationFailed(
                     f"{POINT}: #{offer.number} offers {sorted(names)}, expected gold and silver"
                 )
-        other.ask(b"bronze")
+        for near in (b"bronze", b"go", b"golden", b"GOLD"):
+            other.ask(near)
         bench.watch_for(QUIET)
         seen.settle()
     view = seen.at(POINT)
@@ -151,6 +152,21 @@ def test_no_session_for_strangers_or_for_what_there_is_not(bench: Bench) -> None
         bench.watch_for(QUIET)
         seen.settle()
     seen.at(POINT).expect_none(match.pppoe(code="pads", session=range(1, 0x10000)))
+
+
+@AP05
+@ALONE
+def test_what_is_for_another_concentrator_is_left_to_it(bench: Bench) -> None:
+    bench.bring_up_network()
+    with bench.capture(POINT) as seen:
+        (peer,) = peers(bench, seen, 1)
+        peer.ask(GOLD)
+        offer = peer.hear(match.pppoe(code="pado"), within(bench))
+        peer.server = MacAddr("02:00:00:00:70:ac")
+        peer.request(offer, GOLD)
+        bench.watch_for(QUIET)
+        seen.settle()
+    seen.at(POINT).expect_none(match.pppoe(code="pads"))
 
 
 def refuses_service(data: bytes) -> bool:
