@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,9 +61,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
     def say(text: str) -> None:
         reporter = config.pluginmanager.getplugin("terminalreporter")
+        capture = config.pluginmanager.getplugin("capturemanager")
+        # What is said while a plan runs is said now, and no output of the plan's.
+        aside = nullcontext() if capture is None else capture.global_and_fixture_disabled()
         if reporter is not None:
-            reporter.ensure_newline()
-            reporter.write_line(f"bench: {text}")
+            with aside:
+                reporter.ensure_newline()
+                reporter.write_line(f"bench: {text}")
 
     config.stash[RUN] = Run(options, loaded.bench, say)
     desk = config.stash.get(DESK, None)

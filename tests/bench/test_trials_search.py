@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -57,7 +58,7 @@ def test_a_device_that_does_nothing_is_found_to_do_nothing(top, resolution):
 @given(TOPS, SHARES, RESOLUTIONS, st.integers())
 def test_a_noisy_device_is_no_trap(top, share, resolution, seed):
     """What is best has passed, what is above it has not; and it ends as with any other."""
-    luck, told = random.Random(seed), {}
+    luck, told = random.Random(seed), {}  # noqa: S311 - a test
 
     def passes(value: float) -> bool:
         told[value] = value <= top * share * luck.uniform(0.8, 1.2)
@@ -116,11 +117,8 @@ def test_loads_fall_until_two_trials_lose_nothing(capacity, step):
     descent = descend(step, lambda share: max(0.0, 1 - capacity / share))
     shares = [point.share for point in descent.points]
     assert shares[0] == 1
-    assert all(before > after for before, after in zip(shares, shares[1:], strict=False))
-    assert all(
-        before - after == pytest.approx(step)
-        for before, after in zip(shares, shares[1:], strict=False)
-    )
+    assert all(before > after for before, after in pairwise(shares))
+    assert all(before - after == pytest.approx(step) for before, after in pairwise(shares))
     quiet = [point for point in descent.points if not point.loss]
     if capacity >= 2 * step:
         assert [point.loss for point in descent.points[-2:]] == [0, 0]

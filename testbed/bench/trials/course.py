@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Course", "Load", "Trial"]
 
 LOOK_EVERY = milliseconds(5)
+SHORT = 0.9
+"""A tester that sends less than this share of a load does not offer it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Trial:
     """What each NIC got of each stream, also those that were not its."""
     span: float
     """Seconds for which frames were offered; 0 where that is not known."""
+    intended: float = 0.0
+    """Frames a second that were to be sent, all sources together; 0 for as many as can be."""
     engines: tuple[str, ...] = ()
     overrun: str = ""
     """Where the tester itself could not keep up, how."""
@@ -83,6 +87,11 @@ class Trial:
     def clean(self) -> bool:
         """Whether every frame came, and the tester heard all that did."""
         return not self.lost and not self.overrun
+
+    @property
+    def short(self) -> bool:
+        """Whether the tester sent clearly less than it was to: that is no trial of that load."""
+        return self.offered < SHORT * self.intended or not sum(self.sent.values())
 
     @property
     def offered(self) -> float:
@@ -130,6 +139,8 @@ class Course:
         rules, bench = self.rules, self.bench
         if self.held:
             bench.watch_for(rules.rest)
+        else:
+            bench.log("frames of trials are counted: they are in no capture")
         self.held += 1
         self.paths.teach()
         bench.watch_for(rules.settle)
@@ -160,10 +171,18 @@ class Course:
             sent=sent,
             heard=heard,
             span=self._span(loads, streams),
+            intended=sum(load.pps or 0.0 for load in loads.values() if load.count is None),
             engines=tuple(dict.fromkeys(each.engine for each in streams.values())),
             overrun="; ".join(overrun),
             remarks=remarks,
         )
+
+    def look_until(self, condition: Callable[[], bool], within: Duration) -> bool:
+        """Turn the loop and look now and then: what the kernel counts wakes nobody."""
+        loop, deadline = self.bench.loop, self.bench.loop.now() + within
+        while not (met := condition()) and (left := deadline - loop.now()) > 0:
+            loop.run_until(lambda: False, Duration(min(LOOK_EVERY, left)))
+        return met
 
     def _stream(self, source: str, flows: Sequence[Flow], load: Load) -> Stream:
         mine = [flow for flow in flows if flow.source == source]
@@ -220,9 +239,7 @@ class Course:
                 for target in flow.targets
             )
 
-        loop, deadline = self.bench.loop, self.bench.loop.now() + self.rules.residual
-        while not complete() and (left := deadline - loop.now()) > 0:
-            loop.run_until(lambda: False, Duration(min(LOOK_EVERY, left)))
+        self.look_until(complete, self.rules.residual)
 
     def _settle_books(
         self,

@@ -11,7 +11,7 @@ from testbed.bench.trials.limits import AT_LIMIT, FOOTNOTE, Limit, Limits
 from testbed.bench.trials.paths import Flow, Paths
 from testbed.bench.trials.rules import TrialRules
 from testbed.bench.trials.search import Bisection
-from testbed.errors import Unsupported
+from testbed.errors import BenchError, Unsupported
 from testbed.report import BenchmarkColumn, BenchmarkRecord, Cell, ChartRecord
 from testbed.timing import to_seconds
 
@@ -27,6 +27,9 @@ COLUMN_LIMITS = (
     BenchmarkColumn(key="line_fps", title="line", unit="frames/s"),
     BenchmarkColumn(key="tester_fps", title="tester", unit="frames/s"),
 )
+
+AGAIN = 3
+"""How often a trial is held again that the tester did not offer as it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,21 @@ class Kit:
         return fit
 
     def trial(self, flows: Sequence[Flow], pps: float | None) -> Trial:
-        """One trial at ``pps`` for each source, for as long as the rules say."""
+        """One trial at ``pps`` for each source, for as long as the rules say.
+
+        Where the tester was held up, and did not offer that, it is held again: see ``Trial.short``.
+        BenchError where it sends nothing at all.
+        """
         load = Load(pps, self.rules.duration)
-        return self.course.hold(flows, {flow.source: load for flow in flows})
+        loads = {flow.source: load for flow in flows}
+        trial = self.course.hold(flows, loads)
+        for _ in range(AGAIN):
+            if not trial.short:
+                break
+            trial = self.course.hold(flows, loads)
+        if not sum(trial.sent.values()):
+            raise BenchError(f"{', '.join(loads)}: nothing was sent in {AGAIN + 1} trials")
+        return trial
 
     def throughput(self, flows: Sequence[Flow], size: int, what: str) -> Rate:
         """The highest rate of each source at which no frame is lost (RFC 1242 3.17).
@@ -82,7 +97,7 @@ class Kit:
         sources = len({flow.source for flow in flows})
         step = 1 / to_seconds(self.rules.duration)
         search = Bisection(limit.top / sources, resolution=self.rules.resolution, step=step)
-        best = 0.0
+        best, out_of_reach = 0.0, None
         while (pps := search.next) is not None:
             low, high = search.bounds
             self.bench.say(
@@ -90,10 +105,14 @@ class Kit:
                 f"frames/s, it is between {low:,.0f} and {high:,.0f}"
             )
             trial = self.trial(flows, pps)
-            search.tell(trial.clean)
+            search.tell(trial.clean and not trial.short)
             if trial.clean:
                 best = max(best, trial.offered)
-        return Rate(size, best, limit, search.trials, limit.remark(best))
+                out_of_reach = pps if trial.short else out_of_reach
+        remark = limit.remark(best)
+        if not remark and search.failed == out_of_reach:
+            remark = AT_LIMIT  # nothing failed, or the tester did, and not the device
+        return Rate(size, best, limit, search.trials, remark)
 
     def record(
         self,

@@ -21,6 +21,8 @@ FULL = 0.999
 AT_LIMIT = "at the tester's limit"
 FOOTNOTE = f"{AT_LIMIT}: the device may do more"
 LONGEST = seconds(1)
+ATTEMPTS = 2
+"""Measurements of the sender, of which the better one counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Limits:
             return Limit(line, None, None, "virtual time: the tester keeps up with any line")
         span = min(course.rules.duration, LONGEST)
         loads = {source: Load(None, Duration(span)) for source in sources}
-        trial = course.hold(flows, loads)
+        trials = [course.hold(flows, loads) for _ in range(ATTEMPTS)]
+        trial = max(trials, key=lambda each: each.offered)
         receiver, how = self._receiver(size)
         told = (
             f"sender: {', '.join(trial.engines)} on {', '.join(sources)} for "

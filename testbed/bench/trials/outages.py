@@ -134,7 +134,7 @@ class _Reset:
         dut.set_port_up(self.port, False)
         before = tally.of(1).received
         dut.set_port_up(self.port, True)
-        self.back = bench.loop.run_until(lambda: tally.of(1).received > before + 1, self._within)
+        self.back = kit.course.look_until(lambda: tally.of(1).received > before + 1, self._within)
         bench.watch_for(kit.rules.duration)
         for stream in streams.values():
             stream.stop()

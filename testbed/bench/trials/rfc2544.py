@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from testbed.bench.trials.course import Load
+from testbed.bench.trials.course import Load, Trial
 from testbed.bench.trials.kit import COLUMN_LIMITS, REMARK, SIZE, Kit, Rate, percent
 from testbed.bench.trials.limits import AT_LIMIT
 from testbed.bench.trials.search import Bisection, Descent, LossPoint
-from testbed.link.streams.tally import BUCKETS, StreamTally
+from testbed.link.streams.tally import StreamTally, most_in
 from testbed.report import BenchmarkColumn, Cell, ChartRecord, SeriesRecord
 from testbed.timing import Duration, to_seconds
 
@@ -172,7 +172,7 @@ def frame_loss(kit: Kit, source: str, target: str) -> tuple[LossCurve, ...]:
                     round(trial.offered),
                     round(100 * trial.loss_of(), 4),
                     trial.lost,
-                    "" if not trial.overrun else f"the tester lost frames: {trial.overrun}",
+                    _trial_remark(trial),
                 )
             )
         rate = Rate(size, full, limit, len(descent.points), limit.remark(full))
@@ -293,12 +293,12 @@ def rates_chart(title: str, name: str, found: list[Rate]) -> ChartRecord:
 
 
 def _histograms(found: list[Latency]) -> list[ChartRecord]:
-    """One for each frame size: frames by latency, in classes that double."""
+    """One for each frame size: frames by latency."""
     charts = []
     for each in found:
         points = tuple(
-            ((1 << bucket) / 1000, float(count))
-            for bucket, count in enumerate(each.all.histogram[:BUCKETS])
+            ((most_in(bucket) + 1) / 1000, float(count))
+            for bucket, count in enumerate(each.all.histogram)
             if count
         )
         name = f"{each.rate.size} bytes"
@@ -313,6 +313,15 @@ def _histograms(found: list[Latency]) -> list[ChartRecord]:
             )
         )
     return charts
+
+
+def _trial_remark(trial: Trial) -> str:
+    """What the tester did not do as it should."""
+    if trial.overrun:
+        return f"the tester lost frames: {trial.overrun}"
+    if not trial.short:
+        return ""
+    return f"the tester sent {trial.offered / trial.intended:.0%} of this load"
 
 
 def _burst_remark(bursts: Bursts) -> str:

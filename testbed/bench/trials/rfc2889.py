@@ -255,16 +255,17 @@ def broadcast(kit: Kit, source: str) -> tuple[Rate, ...]:
         (
             SIZE,
             BenchmarkColumn(key="fps", title="throughput", unit="frames/s"),
-            BenchmarkColumn(key="share", title="of line rate", unit="%"),
+            BenchmarkColumn(key="share", title="of line", unit="%"),
             *COLUMN_LIMITS,
-            BenchmarkColumn(key="least", title="least latency", unit="µs"),
-            BenchmarkColumn(key="mean", title="mean at the last port", unit="µs"),
+            BenchmarkColumn(key="least", title="least", unit="µs"),
+            BenchmarkColumn(key="mean", title="mean", unit="µs"),
             BenchmarkColumn(key="most", title="most", unit="µs"),
             REMARK,
         ),
         rows,
         departures=kit.rules.departures(),
         tester=[rate.limit.told for rate in rates],
+        remarks=["latencies: the least at any port, the mean at the slowest, the most at any"],
         charts=[rates_chart("Broadcasts against frame size", "broadcasts", rates)],
     )
     return tuple(rates)

@@ -33,8 +33,9 @@ class SeriesRecord:
 class ChartRecord:
     """A graph: ``x`` and ``y`` are what its axes show, units included.
 
-    ``kind`` is ``line``, or ``bars`` for a histogram, whose points are the upper edges of classes
-    that double, and their counts. ``doubling``: the x axis is logarithmic.
+    ``kind`` is ``line``, or ``bars`` for a histogram, whose points are the upper edges of its
+    classes, each about an eighth of its edge wide, and their counts. ``doubling``: the x axis is
+    logarithmic.
     """
 
     title: str

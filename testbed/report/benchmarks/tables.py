@@ -14,7 +14,10 @@ from rich.text import Text
 
 from testbed.report.benchmarks.records import BenchmarkRecord, Cell
 
-__all__ = ["BenchmarkTable", "shown"]
+__all__ = ["REMARK", "BenchmarkTable", "shown"]
+
+REMARK = "remark"
+"""The key of a column of remarks on each row."""
 
 
 def shown(cell: Cell) -> str:
@@ -44,11 +47,11 @@ class BenchmarkTable:
             box=box.ASCII2 if options.ascii_only else box.SIMPLE_HEAD,
             padding=(0, 1),
         )
-        # A column without a value in any row is not worth its room.
+        # A column without a value in any row is not worth its room, nor are remarks in each row.
         used = [
             place
-            for place in range(len(record.columns))
-            if any(row[place] not in (None, "") for row in record.rows)
+            for place, column in enumerate(record.columns)
+            if column.key != REMARK and any(row[place] not in (None, "") for row in record.rows)
         ]
         for place in used:
             column = record.columns[place]
@@ -60,6 +63,7 @@ class BenchmarkTable:
             table.add_row(*(escape(_plain(shown(row[place]), options)) for place in used))
         yield Padding(table, (0, 0, 0, 2))
         for label, lines in (
+            *((remark, [rows]) for remark, rows in _remarks(record).items()),
             ("not as the RFC has it", record.departures),
             ("tester", record.tester),
             ("note", record.remarks),
@@ -67,6 +71,20 @@ class BenchmarkTable:
             for line in lines:
                 text = Text(f"{label}: ", "dim").append(_plain(line, options))
                 yield Padding(text, (0, 0, 0, 4))
+
+
+def _remarks(record: BenchmarkRecord) -> dict[str, str]:
+    """Each remark, and the rows that it is of by their first column."""
+    found: dict[str, dict[str, None]] = {}
+    for place, column in enumerate(record.columns):
+        if column.key != REMARK:
+            continue
+        unit = record.columns[0].unit
+        for row in record.rows:
+            if row[place]:
+                found.setdefault(str(row[place]), {})[shown(row[0])] = None
+        return {remark: f"{', '.join(rows)} {unit}".strip() for remark, rows in found.items()}
+    return {}
 
 
 def _plain(text: str, options: ConsoleOptions) -> str:
