@@ -16,6 +16,7 @@ class Twins:
         self.pipeline = Pipeline(*self.python)
         self.lane = lane
         self.now = 0
+        self.by_python = None
         self.script = Script(self.kernel, lane, ("out", 1, mtu), by_hand=True)
         assert self.script.load()
         lane[ARMED] = lane[READY_HEAD]
@@ -37,7 +38,20 @@ class Twins:
         self.now = end
         return ours, theirs
 
+    def change_hands(self):
+        """Have Python go on with the kernel's twins, or the kernel where Python has got to."""
+        if self.by_python is None:
+            self.finish()
+            self.by_python = Pipeline(*self.kernel)
+        else:
+            for stage in self.kernel:
+                stage.detach()
+            self.by_python = None
+            assert self.script.load()
+
     def _enter(self, frame, now):
+        if self.by_python is not None:
+            return [(now, out) for out in self.by_python.push(frame, Instant(now))]
         self.lane[CLOCK] = now
         before = self.lane[PASSED]
         verdict = self.script.entrance.try_on(frame)
@@ -47,6 +61,8 @@ class Twins:
         return self._work(now)
 
     def _work(self, now):
+        if self.by_python is not None:
+            return [(now, out) for out in self.by_python.due(Instant(now))]
         self.lane[CLOCK] = now
         out = []
         while True:
@@ -68,8 +84,9 @@ class Twins:
 
     def finish(self):
         """Give the kernel's twins back what they remember."""
-        self.script.tell()
-        self.script.store()
+        if self.by_python is None:
+            self.script.tell()
+            self.script.store()
 
     def close(self):
         self.script.close()

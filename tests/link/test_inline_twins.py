@@ -114,7 +114,7 @@ def late_stage(luck):
     )()
 
 
-def compare(make, lane, luck, count=60, mtu=1500):
+def compare(make, lane, luck, *, count=60, mtu=1514, hands=0.0):
     twins = Twins(make, lane, mtu)
     try:
         now = 1_000_000
@@ -127,6 +127,8 @@ def compare(make, lane, luck, count=60, mtu=1500):
                     for stage in pair:
                         stage.release() if stage.holding else stage.hold()
                     twins.script.settle()
+            if luck.random() < hands:
+                twins.change_hands()
             ours, theirs = twins.push(frame, now)
             assert theirs == ours
         keep_some = luck.random() < 0.5
@@ -150,7 +152,7 @@ def test_stages_that_decide_at_once_are_the_same_in_the_kernel(lane, seed):
             stages.append(Duplicate(selector(luck), luck.randrange(1, 4)))
         return stages
 
-    compare(make, lane, random.Random(~seed), mtu=1514)  # noqa: S311 - repeatable on purpose
+    compare(make, lane, random.Random(~seed))  # noqa: S311 - repeatable on purpose
 
 
 @pytest.mark.parametrize("seed", range(120))
@@ -162,4 +164,16 @@ def test_stages_that_keep_frames_back_are_the_same_in_the_kernel(lane, seed):
             for _ in range(luck.randrange(1, 5))
         ] + [Delay(Duration(5))]
 
-    compare(make, lane, random.Random(~seed), mtu=1514)  # noqa: S311 - repeatable on purpose
+    compare(make, lane, random.Random(~seed))  # noqa: S311 - repeatable on purpose
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_stages_go_on_where_the_other_stopped_each_time_that_hands_change(lane, seed):
+    def make():
+        luck = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        return [
+            late_stage(luck) if luck.random() < 0.6 else instant_stage(luck)
+            for _ in range(luck.randrange(1, 5))
+        ] + [Delay(Duration(5))]
+
+    compare(make, lane, random.Random(~seed), hands=0.2)  # noqa: S311 - repeatable on purpose
