@@ -16,6 +16,7 @@ from testbed.link.streams import Pace, Sender
 from testbed.timing import Duration, seconds
 
 if TYPE_CHECKING:
+    from testbed.link.recorder import FilterLike
     from testbed.link.replay import Reel
 
 __all__ = ["PlayingNic", "Replay"]
@@ -154,7 +155,7 @@ class PlayingNic:
         burst: int = 1,
         loops: int = 1,
         frames: range | None = None,
-        only: Callable[[bytes], bool] | None = None,
+        only: Callable[[bytes], bool] | FilterLike | None = None,
         rewrite: Mapping[Any, Any] | None = None,
         fix_checksums: bool = False,
         fill_cut: bool = False,
@@ -168,7 +169,8 @@ class PlayingNic:
         stream(). All is played ``loops`` times, one mean gap between the last frame and the first.
 
         ``frames`` are numbers as Wireshark shows them, ``range(1, 11)`` being the first ten;
-        ``only`` says of a frame whether it is played, as ``match.tcp(dst_port=80)`` does.
+        ``only`` says which of them are played: a matcher, such as ``match.tcp(dst_port=80)``, or,
+        much faster, an expression as tcpdump takes it, or values by fields, as for record().
         ``rewrite`` gives frames other addresses, each by itself, with their checksums mended::
 
             nic.replay(file, rewrite={"10.1.0.0/16": "198.18.0.0/16", 80: 8080, "eth.dst": router})

@@ -12,12 +12,15 @@ import numpy as np
 from testbed.bench.streams import ETHERNET
 from testbed.capture.columns import Columns, read_columns
 from testbed.errors import PlanError, WireError
+from testbed.link.recorder import FilterLike, as_filter
+from testbed.link.recorder.sift import sift
 from testbed.link.replay import RecordedReel, due_times
 from testbed.link.replay.mending import mend_checksums
 from testbed.link.replay.rewriting import Rewrite
 from testbed.timing import Duration
 
 if TYPE_CHECKING:
+    from testbed.link.recorder.batch import Bools
     from testbed.link.replay.reel import Ints
 
 __all__ = ["Cut", "Recording", "read_recording"]
@@ -28,7 +31,7 @@ class Cut:
     """What of a capture is played, and how it is changed: see ``nic.replay(...)``."""
 
     frames: range | None = None
-    only: Callable[[bytes], bool] | None = None
+    only: Callable[[bytes], bool] | FilterLike | None = None
     rewrite: Mapping[Any, Any] = field(default_factory=dict)
     fix_checksums: bool = False
     fill: bool = False
@@ -115,12 +118,21 @@ def _chosen(path: Path, columns: Columns, cut: Cut) -> Ints:
                 f"{path} has frames 1 to {count}, expected a range of these, got {numbers}"
             )
         chosen = np.arange(numbers.start, numbers.stop, numbers.step) - 1
-    if cut.only is not None:
+    if callable(cut.only):
         wanted = cut.only
         chosen = chosen[[bool(wanted(columns.packet(int(row)))) for row in chosen]]
+    elif cut.only is not None:
+        chosen = chosen[_sifted(columns, chosen, cut.only)]
     if not len(chosen):
         raise PlanError(f"{path}: none of its {count} frames is chosen")
     return chosen
+
+
+def _sifted(columns: Columns, chosen: Ints, wanted: FilterLike) -> Bools:
+    program = as_filter(wanted)
+    assert program is not None  # noqa: S101 - something is wanted
+    offset, captured = columns.offset[chosen], columns.captured[chosen]
+    return sift(program, columns.data, offset, captured, columns.length[chosen])
 
 
 def _require_sendable(path: Path, columns: Columns, chosen: Ints, *, fill: bool) -> None:

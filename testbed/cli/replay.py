@@ -68,6 +68,11 @@ LOOK_EVERY = 0.1
     help="Only these, by the numbers that Wireshark shows.",
 )
 @click.option(
+    "--only",
+    metavar="EXPRESSION",
+    help="Only these, as tcpdump describes them (man pcap-filter): 'udp port 53'.",
+)
+@click.option(
     "--map",
     "maps",
     multiple=True,
@@ -90,6 +95,7 @@ def replay(  # noqa: PLR0917 - click passes each option by name
     loops: int,
     longest_gap: float | None,
     frames: str | None,
+    only: str | None,
     maps: tuple[str, ...],
     fix_checksums: bool,
     fill_cut: bool,
@@ -114,7 +120,7 @@ def replay(  # noqa: PLR0917 - click passes each option by name
     from testbed.link.replay.choosing import choose_player  # noqa: PLC0415
     from testbed.timing import seconds  # noqa: PLC0415
 
-    cut = Cut(_range(frames), None, _pairs(maps), fix_checksums, fill_cut)
+    cut = Cut(_range(frames), only, _pairs(maps), fix_checksums, fill_cut)
     timed = not (top_speed or pps or bits_per_second)
     if not timed and (speed is not None or longest_gap is not None):
         raise UsageError("give a speed or a rate, not both")

@@ -100,6 +100,7 @@ def test_a_part_of_the_file_is_played(capture: Path):
         ({"frames": range(5, 0, -2)}, packets()[4::-2]),
         ({"only": match.tcp()}, packets()[::2]),
         ({"only": match.udp(dst_port=53), "frames": range(3, 6)}, [packets()[3]]),
+        ({"only": {"udp.dst_port": 53}, "frames": range(3, 6)}, [packets()[3]]),
     ):
         pair = Pair()
         pair.a.replay(capture, pps=1000, **options).start().wait()

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -73,6 +74,20 @@ def test_a_part_is_played_at_a_rate(veth, capture: Path) -> None:
     assert ports == [2, 3, 4]
     assert done.stdout.startswith("3 of 3 frames")
     assert "us after" not in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("tcpdump") is None, reason="tcpdump is not installed")
+def test_what_tcpdump_would_show_is_played(veth, capture: Path) -> None:
+    with wire(veth[1]) as heard:
+        expression = "udp and (src port 3 or src port 9)"
+        done = run(str(capture), "-i", veth[0], "--top-speed", "--only", expression)
+        ports = [Ether(heard.recv(2048))[UDP].sport for _ in range(2)]
+    assert done.stdout.startswith("2 of 2 frames"), done.stderr
+    assert ports == [3, 9]
+    done = run(str(capture), "-i", veth[0], "--only", "udp and and")
+    assert done.returncode == 2
+    done = run(str(capture), "-i", veth[0], "--only", "arp")
+    assert "none of its 20 frames is chosen" in done.stderr
 
 
 @pytest.mark.parametrize(
