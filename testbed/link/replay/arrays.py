@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from testbed.errors import PlanError
-from testbed.link.replay.reel import LEAST, Feed, Ints, Limits, Numbers, Rows
+from testbed.link.replay.reel import LEAST, Feed, Ints, Limits, Numbers, Rows, fill_up
 from testbed.link.size import HEADER
 
 __all__ = ["ArrayReel", "Block"]
@@ -85,9 +85,10 @@ class _ArrayFeed:
         if self._lengths is None:
             lengths[:count] = self._reel.longest
         else:
-            lengths[:count] = np.maximum(self._lengths[part], LEAST)
-            for row in np.flatnonzero(self._lengths[part] < LEAST):
-                rows[row, self._lengths[self._at + row] : LEAST] = 0
+            sizes = self._lengths[part]
+            lengths[:count] = np.maximum(sizes, LEAST)
+            short = np.flatnonzero(sizes < LEAST)
+            fill_up(rows, short, sizes[short])
         self._at += count
         return count
 

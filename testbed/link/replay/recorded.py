@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from testbed.errors import PlanError
 from testbed.link.replay.headers import HEAD
-from testbed.link.replay.reel import LEAST, Feed, Ints, Limits, Numbers, Rows
+from testbed.link.replay.reel import LEAST, Feed, Ints, Limits, Numbers, Rows, fill_up
 from testbed.link.replay.schedule import LATEST, period_of
 
 __all__ = ["Gatherer", "RecordedReel"]
@@ -138,5 +138,9 @@ class _RecordedFeed:
     def _fill_up(self, rows: Rows, which: Ints) -> None:
         """Nothing that lies behind a short frame in the file is sent."""
         reel = self._reel
-        for row in np.flatnonzero(self._filled[which]):
-            rows[row, reel.captured[which[row]] : reel.length[which[row]]] = 0
+        filled = np.flatnonzero(self._filled[which])
+        sizes, lengths = reel.captured[which[filled]], reel.length[which[filled]]
+        short = lengths == LEAST
+        fill_up(rows, filled[short], sizes[short])
+        for row, size, length in zip(filled[~short], sizes[~short], lengths[~short], strict=True):
+            rows[row, size:length] = 0

@@ -13,7 +13,7 @@ from testbed.errors import LinkError, PlanError, TestbedError
 from testbed.link.replay.headers import HEAD, Heads, targets
 from testbed.link.size import HEADER
 
-__all__ = ["LEAST", "Feed", "Ints", "Limits", "Numbers", "Reel", "Rows", "blamed"]
+__all__ = ["LEAST", "Feed", "Ints", "Limits", "Numbers", "Reel", "Rows", "blamed", "fill_up"]
 
 Rows: TypeAlias = npt.NDArray[np.uint8]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -22,7 +22,7 @@ Numbers: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.uint32]
 LEAST = 60
 """Bytes of the shortest frame that a NIC sends: it fills up what is shorter."""
 
-_TAGS = (b"\x81\x00", b"\x88\xa8")  # IEEE 802.1Q: C-TAG, S-TAG
+_TAGS = (0x8100, 0x88A8)  # IEEE 802.1Q: C-TAG, S-TAG
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,13 @@ class Limits:
     def check(self, rows: Rows, lengths: Numbers, names: Ints) -> None:
         """Raise LinkError or PlanError for the first frame that may not; ``names`` number them."""
         sizes = np.asarray(lengths, np.int64)
-        for row in np.flatnonzero(sizes > self.mtu + HEADER):
-            tagged = rows[row, 12:14].tobytes() in _TAGS
-            most = self.mtu + HEADER + (4 if tagged else 0)
-            if sizes[row] > most:
-                raise LinkError(
-                    f"{self.interface}: frame {int(names[row]) + 1}, of {sizes[row]} bytes, "
-                    f"is too long: its MTU of {self.mtu} allows {most}"
-                )
+        tagged = np.isin(rows[:, 12].astype(np.int64) << 8 | rows[:, 13], _TAGS)
+        most = self.mtu + HEADER + 4 * tagged
+        for row in np.flatnonzero(sizes > most)[:1]:
+            raise LinkError(
+                f"{self.interface}: frame {int(names[row]) + 1}, of {sizes[row]} bytes, is too "
+                f"long: its MTU of {self.mtu} allows {most[row]}"
+            )
         if self.forbidden:
             self._check_targets(rows, sizes, names)
 
@@ -94,6 +93,13 @@ class Reel(Protocol):
 
     def open(self, limits: Limits) -> Feed:
         """Begin with the first; raises LinkError or PlanError for frames beyond the limits."""
+
+
+def fill_up(rows: Rows, which: Ints, sizes: Ints) -> None:
+    """Let zeros follow the ``sizes`` bytes of these rows, up to the shortest frame's length."""
+    short = rows[which, :LEAST]
+    short[np.arange(LEAST) >= sizes[:, None]] = 0
+    rows[which, :LEAST] = short
 
 
 def blamed(error: Exception) -> TestbedError:
