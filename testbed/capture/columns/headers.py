@@ -1,9 +1,10 @@
 """Header fields of every packet of a capture, as arrays.
 
-What is understood: Ethernet, Linux cooked (SLL, SLL2), raw IP and BSD loopback captures; VLAN tags
-(stacked too), PPPoE sessions and MPLS; IPv4 and IPv6 with extension headers, and either inside the
-other or inside GRE; TCP, UDP. A packet that is something else, or is cut short before a field, has
-``version`` 0 or ``protocol`` -1 and zeros.
+What is understood: Ethernet, Linux cooked (SLL, SLL2), raw IP, BSD loopback, PPP, HDLC, Frame
+Relay, InfiniBand and plain 802.11 captures; VLAN tags (stacked too), MAC-in-MAC, SNAP,
+PPPoE sessions and MPLS; IPv4 and IPv6 with extension headers, and either inside the other or inside
+GRE, VXLAN, Geneve, GTP, L2TP and Teredo; TCP, UDP. A packet that is something else, or is cut short
+before a field, has ``version`` 0 or ``protocol`` -1 and zeros.
 """
 
 from __future__ import annotations

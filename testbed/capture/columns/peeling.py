@@ -7,14 +7,15 @@ import numpy as np
 from testbed.capture.columns.addresses import Addresses
 from testbed.capture.columns.arrays import Bools, Gather, Ints
 from testbed.capture.columns.columns import Columns
-from testbed.capture.columns.linklayer import IPV4, IPV6, locate
+from testbed.capture.columns.linklayer import IPV4, IPV6, locate, unwrap
+from testbed.capture.columns.tunnels import is_tunnel, open_tunnels
 
 __all__ = ["Peeler"]
 
 _TUNNELS = 4
 """How many IP headers inside each other are followed."""
 
-_IPIP, _IPV6_INSIDE, _GRE, _FRAGMENT = 4, 41, 47, 44
+_FRAGMENT = 44
 _EXTENSIONS = (0, 43, 60, 135, 139, 140)  # Hop-by-Hop and others of 8 * (n + 1) bytes
 _AUTHENTICATION = 51
 _TCP = 6
@@ -166,18 +167,14 @@ class Peeler:
 
     def _inside(self, rows: Ints) -> tuple[Ints, Ints, Ints, Ints]:
         """What the tunnels among ``rows`` carry: rows, kinds, offsets, ends."""
-        protocol = self._protocol[rows]
-        tunnel = (protocol == _IPIP) | (protocol == _IPV6_INSIDE) | (protocol == _GRE)
-        tunnel &= ~self._fragment[rows]
-        rows = rows[tunnel]
-        protocol, at = protocol[tunnel], self._payload[rows]
-        kinds = np.where(protocol == _IPIP, IPV4, np.where(protocol == _IPV6_INSIDE, IPV6, 0))
-        routed = (protocol == _GRE) & (self._end[rows] - at >= 4)
-        word = self._gather.u4(at[routed])
-        kinds[routed] = np.where(word >> 16 & 7 == 0, word & 0xFFFF, 0)
-        flags = word >> 28
-        # RFC 2784 and 2890: checksum, key and sequence number take 4 bytes each where present.
-        at[routed] += 4 + 4 * ((flags >> 3 & 1) + (flags >> 1 & 1) + (flags & 1))
+        protocol, at, gather = self._protocol[rows], self._payload[rows], self._gather
+        ends = np.minimum(self._end[rows], self._reach[rows])
+        tunnel = (protocol >= 0) & ~self._fragment[rows] & (ends - at >= 4)
+        rows, protocol, at, ends = rows[tunnel], protocol[tunnel], at[tunnel], ends[tunnel]
+        tunnel = is_tunnel(protocol, gather.u2(at), gather.u2(at + 2))
+        rows, protocol, at, ends = rows[tunnel], protocol[tunnel], at[tunnel], ends[tunnel]
+        kinds, at = open_tunnels(gather, protocol, at, ends)
+        unwrap(gather, kinds, at, ends, np.zeros(len(rows), np.int64))
         known = (kinds == IPV4) | (kinds == IPV6)
         rows = rows[known]
         return rows, kinds[known], at[known], self._reach[rows]

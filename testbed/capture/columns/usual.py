@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from testbed.capture.columns.arrays import Bools, Gather, Ints
 from testbed.capture.columns.columns import Columns
+from testbed.capture.columns.tunnels import is_tunnel
 
 __all__ = ["read_usual"]
 
@@ -43,9 +44,8 @@ _LINK, _NETWORK = 14, 34
 """Where the network header begins, and where what it carries does."""
 _ETHERNET = 1
 _TCP = 6
-_HAS_PORTS, _IS_TUNNEL = np.zeros((2, 256), np.bool_)
+_HAS_PORTS = np.zeros(256, np.bool_)
 _HAS_PORTS[[6, 17, 33, 132, 136]] = True
-_IS_TUNNEL[[4, 41, 47]] = True
 
 
 def read_usual(columns: Columns, gather: Gather, into: dict[str, npt.NDArray[Any]]) -> Ints:
@@ -69,7 +69,7 @@ def read_usual(columns: Columns, gather: Gather, into: dict[str, npt.NDArray[Any
     usual &= columns.captured >= _NETWORK + 4
     usual &= total >= 24
     usual &= total + _LINK <= columns.length
-    usual &= ~_IS_TUNNEL[protocol]
+    usual &= ~is_tunnel(protocol, frames["sport"], frames["dport"])
     if not all(ethernet):
         usual &= np.array(ethernet)[columns.source]
     room = np.minimum(columns.captured - _NETWORK, total - 20).astype(np.int32, copy=False)

@@ -12,6 +12,8 @@ they say the same, of ordinary segments and of nonsense. This is all that is kno
 - A FIN or SYN after 10,000 segments of its direction that nobody acknowledged has no number of its
   own in tshark, which has lost count then: what follows it is a ``lost_segment`` there.
 - MPTCP (RFC 8684) is not looked at: tshark forgives duplicate ACKs of its connections.
+- Over Frame Relay tshark looks for the connection by the circuit when it reads options: what SYNs
+  said of window scales and Fast Open is forgotten, which ``window_full`` and ``tfo_ignored`` need.
 - What is in frames that tshark unwraps and testbed.capture.columns does not is missing here.
 
 Among what is the same, though one may not expect it:
