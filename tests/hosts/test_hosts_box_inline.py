@@ -1,20 +1,15 @@
 """Boxes whose frames the kernel carries: on real veths, beside boxes that Python carries."""
 
 import random
-import socket
-import subprocess
-import sys
-import textwrap
 import threading
 import time
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from box_rig import Rig, frame, in_kernel, number
 from netns import sh
 
 from testbed.errors import LinkError
-from testbed.hosts import FaultBox, RealLoop, Tap
+from testbed.hosts import RealLoop
 from testbed.labs.bypass import open_bypass
 from testbed.link import (
     Chance,
@@ -29,8 +24,6 @@ from testbed.link import (
     RateLimit,
     Reorder,
 )
-from testbed.link.afpacket import AfPacketPort
-from testbed.link.claim import claim
 from testbed.link.ebpf import can_run_live
 from testbed.link.impair.fields import FrameField, Guarded
 from testbed.link.netlink import RouteNetlink
@@ -41,16 +34,7 @@ pytestmark = [
     pytest.mark.skipif(not can_run_live().works, reason=can_run_live().why),
 ]
 
-HEAD = bytes.fromhex("020000000002 020000000001 88b5")
 MARKED = FrameField(18, 1, 7)
-
-
-def frame(n, size=60, mark=0):
-    return HEAD + n.to_bytes(4, "big") + bytes([mark]) + bytes(size - 19)
-
-
-def number(data):
-    return int.from_bytes(data[14:18], "big")
 
 
 @pytest.fixture
@@ -58,69 +42,6 @@ def loop():
     loop = RealLoop()
     yield loop
     loop.close()
-
-
-class Rig:
-    """near -- x1 box x2 -- far, on veths whose far ends take what XDP sends."""
-
-    def __init__(self, netns, loop, *, bypass=open_bypass, gro="on"):
-        self.loop = loop
-        netns.veth("near", "x1")
-        netns.veth("x2", "far")
-        for end in ("near", "far"):
-            sh("ethtool", "-K", end, "tx", "off", "gso", "off", "tso", "off", "gro", gro)
-        for end in ("x1", "x2"):
-            claim(end)
-        self.taps = [Tap(AfPacketPort(end, end), loop) for end in ("x1", "x2")]
-        self.box = FaultBox("w1", *self.taps, loop, bypass)
-        self.box.start()
-        self.way = self.box.direction(from_left=True)
-        self.near, self.far = self._socket("near"), self._socket("far")
-        self.heard = []
-        self.times = []
-        loop.add_reader(self.far.fileno(), self._hear)
-        self.turn()
-
-    def _socket(self, interface):
-        end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        end.setsockopt(263, 23, 1)  # SOL_PACKET, PACKET_IGNORE_OUTGOING
-        end.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
-        end.bind((interface, 3))
-        end.setblocking(False)
-        return end
-
-    def _hear(self):
-        try:
-            while True:
-                data = self.far.recv(4096)
-                if data[:14] == HEAD:
-                    self.heard.append(data)
-                    self.times.append(time.monotonic_ns())
-        except BlockingIOError:
-            pass
-
-    def turn(self):
-        self.loop.run_until(lambda: False, milliseconds(1))
-
-    def send(self, *frames):
-        for each in frames:
-            self.near.send(each)
-
-    def settle(self, count):
-        self.loop.run_until(lambda: len(self.heard) >= count, seconds(5))
-        self.turn()
-        assert len(self.heard) == count
-
-    def await_received(self, count):
-        assert self.loop.run_until(lambda: self.way.received == count, seconds(5))
-
-    def close(self):
-        self.loop.remove_reader(self.far.fileno())
-        self.near.close()
-        self.far.close()
-        self.box.stop()
-        for tap in self.taps:
-            tap.close()
 
 
 @pytest.fixture
@@ -132,15 +53,6 @@ def rig(netns, loop):
     )
     yield rig
     rig.close()
-
-
-@contextmanager
-def in_kernel(rig, *stages):
-    """The stages in place, decided about by the kernel."""
-    with rig.way.impaired(*stages):
-        rig.turn()
-        assert rig.way.engine == "XDP", rig.way.why
-        yield
 
 
 def counted(interface):
@@ -395,60 +307,3 @@ def test_on_a_wire_the_kernel_does_what_python_does(netns, loop, seed):
             sh("ip", "link", "del", "near")
             sh("ip", "link", "del", "far")
     assert outcomes[0] == outcomes[1]
-
-
-def things():
-    """Programs, maps, links, threads and descriptors of this process."""
-    kinds = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
-    numbered = sorted(kind.partition("[")[0].partition(":")[0] for kind in kinds)
-    return numbered, len(list(Path("/proc/self/task").iterdir()))
-
-
-def test_two_hundred_starts_and_stops_leave_nothing(rig):
-    rig.box.stop()
-    back = rig.box.directions[1]
-    before = things()
-    for round_ in range(200):
-        way = back if round_ % 2 else rig.way
-        if round_ % 10 == 0:
-            way.add(Delay(1000) if round_ % 20 else Drop(Nth(1)))
-        way.start()
-        way.connect(open_bypass)
-        rig.turn()
-        assert way.engine == "XDP", (round_, way.why)
-        way.stop()
-        way.clear()
-    assert things() == before
-    assert "xdp" not in sh("ip", "link", "show", "x1")
-
-
-def test_a_killed_process_leaves_no_program_at_the_ports(netns):
-    for pair in (("near", "x1"), ("x2", "far")):
-        netns.veth(*pair)
-    for end in ("near", "far"):
-        sh("ethtool", "-K", end, "gro", "on")
-    code = """
-        from testbed.hosts import FaultBox, RealLoop, Tap
-        from testbed.labs.bypass import open_bypass
-        from testbed.link import Delay
-        from testbed.link.afpacket import AfPacketPort
-        from testbed.timing import milliseconds
-        loop = RealLoop()
-        box = FaultBox("w1", *(Tap(AfPacketPort(x, x), loop) for x in ("x1", "x2")), loop,
-                       open_bypass)
-        box.start()
-        box.direction(from_left=True).add(Delay(milliseconds(1)))
-        loop.run_until(lambda: False, milliseconds(1))
-        print(box.direction(from_left=True).engine, flush=True)
-        loop.run_until(lambda: False, milliseconds(60000))
-    """
-    victim = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
-    )
-    assert victim.stdout.readline() == "XDP\n"
-    assert "xdp" in sh("ip", "link", "show", "x1")
-    victim.kill()
-    victim.communicate(timeout=10)
-    deadline = time.monotonic() + 10
-    while "xdp" in sh("ip", "link", "show", "x1") + sh("ip", "link", "show", "x2"):
-        assert time.monotonic() < deadline

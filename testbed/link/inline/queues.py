@@ -11,17 +11,16 @@ import heapq
 from typing import Any
 
 from testbed.link.ebpf import R0, R1, R2, R3, R4, R5, R9, R10
-from testbed.link.impair.alter import Duplicate
 from testbed.link.impair.late import MIN_FRAME, OVERHEAD, Delay, HeldBack, RateLimit, Reorder
 from testbed.link.impair.loss import Hold
-from testbed.link.inline.coder import EXTRA, SCRATCH, SLOT, TOLD, Coder, Slotted
+from testbed.link.inline.coder import SCRATCH, SLOT, TOLD, Coder, Slotted
 from testbed.link.inline.heap import ENTRY, pop, push
-from testbed.link.inline.lane import REFUSED, SLOTS, Lane, RawEvent
+from testbed.link.inline.lane import SLOTS, Lane, RawEvent
 from testbed.link.inline.parts import Part
 from testbed.link.inline.selecting import Ask, Layout, ask
 from testbed.timing import Instant
 
-__all__ = ["Delaying", "Late", "Limiting", "Queueing", "Reordering", "Repeating"]
+__all__ = ["Delaying", "Late", "Limiting", "Queueing", "Reordering"]
 
 HEAD, TAIL, COUNT, ENTRIES = 0, 8, 16, 32
 """A queue: what was put in and taken out of a ring; what is in a heap; and the entries."""
@@ -350,58 +349,3 @@ class Queueing(Late):
     def store(self, words: Any, lane: Lane) -> None:
         """The frames that wait."""
         self.stage.kept = [frame for _, _, frame in self._empty(words, lane)]
-
-
-class Repeating(Part):
-    """``Duplicate`` with frames in slots. Words: copies to come, and the slot they are made of."""
-
-    stage: Duplicate
-    late = True
-    greedy = True
-
-    def __init__(self, stage: Duplicate, layout: Layout) -> None:
-        super().__init__(stage, layout, stage.which)
-        self._left = layout.words(2)
-
-    def code(self, coder: Coder, follow: str) -> None:
-        """A struck frame goes on, and copies of it in the next runs."""
-        assert isinstance(coder, Slotted)  # noqa: S101 - late parts work on slots
-        asm, none = coder.asm, coder.asm.unique("no slot")
-        self.asked.code(coder, follow)
-        asm.store(R10, EXTRA, self.stage.copies)
-        self.event(coder, "duplicate", more=self.stage.copies)
-        coder.copy(none)
-        asm.load(R2, R10, SCRATCH)
-        coder.state(R1, self._left)
-        asm.store(R1, 8, R2).store(R1, 0, self.stage.copies).jump(follow)
-        asm.label(none)
-        coder.count(REFUSED, more=self.stage.copies)
-
-    def eager(self, coder: Slotted, other: str) -> None:
-        """The next copy."""
-        asm = coder.asm
-        lasting, none, made = (asm.unique(name) for name in ("last", "no slot", "copied"))
-        coder.state(R1, self._left)
-        asm.load(R2, R1).jump_if(R2, "==", 0, other).sub(R2, 1).store(R1, 0, R2)
-        asm.load(R1, R1, 8)
-        asm.store(R10, EXTRA, R2)
-        coder.to_slot()
-        asm.load(R2, R10, EXTRA).jump_if(R2, "==", 0, lasting)
-        coder.copy(none)
-        asm.load(R1, R10, SCRATCH)
-        coder.to_slot()
-        asm.jump(made).label(none)
-        coder.state(R1, self._left)
-        asm.load(R2, R1).store(R1, 0, 0)
-        coder.word(R1, REFUSED)
-        asm.load(R3, R1).add(R3, R2).store(R1, 0, R3)
-        asm.label(lasting).label(made)
-
-    def is_eager(self, words: Any) -> bool:
-        """Whether copies are under way."""
-        return bool(words[self._left // 8])
-
-    def load(self, words: Any, lane: Lane) -> bool:
-        """Nothing is under way."""
-        words[self._left // 8] = 0
-        return super().load(words, lane)

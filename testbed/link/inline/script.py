@@ -32,6 +32,7 @@ from testbed.link.impair import Corrupt, Delay, Drop, Duplicate, Hold, MtuHole, 
 from testbed.link.impair.fields import FieldTest
 from testbed.link.impair.stage import Stage
 from testbed.link.inline.coder import Coder, OnWire, Slotted
+from testbed.link.inline.copies import Repeating
 from testbed.link.inline.devmap import BROADCAST, REDIRECT_MAP, PortMap
 from testbed.link.inline.lane import (
     ARMED,
@@ -54,7 +55,7 @@ from testbed.link.inline.lane import (
     Lane,
 )
 from testbed.link.inline.parts import Altering, Copying, Fit, Holding, Losing, Narrow, Part
-from testbed.link.inline.queues import Delaying, Limiting, Queueing, Reordering, Repeating
+from testbed.link.inline.queues import Delaying, Limiting, Queueing, Reordering
 from testbed.link.inline.selecting import Layout, test_code
 from testbed.link.size import HEADER
 
