@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bench_sending import DST, FAR, NEAR, ROUNDS, SRC, WITHIN, Cable
+from cable import CABLE, DST, FAR, NEAR, SRC, WITHIN
 from harness import Benchmark, Goal, Measure, Skipped
 
 from testbed.link.afpacket import AfPacketPort
@@ -30,15 +30,14 @@ from testbed.link.streams.xdp import XdpSender
 from testbed.wire.frame import Direction
 
 STREAMS = 1000
-COUNT = 2_500_000
+COUNT = 1_500_000
 WARM = 100_000
 STEP = 1.125
-TRIAL = 0.25
+TRIAL = 0.15
 """Seconds that one rung of the ladder takes."""
 
 PLAIN = DST + SRC + b"\x88\xb5" + bytes(46)
 BLEND = Blend([signed(PLAIN, number) for number in range(STREAMS)])
-CABLE = Cable()
 
 
 def open_cable() -> int:
@@ -241,6 +240,6 @@ def benchmarks() -> Iterator[Benchmark]:
         peers=peers,
         goals=(Goal(5),),
         better="more",
-        rounds=ROUNDS,
+        rounds=5,
         close=CABLE.close,
     )

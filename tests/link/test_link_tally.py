@@ -133,6 +133,18 @@ def test_jitter_is_that_of_rfc_3550() -> None:
     assert steady.jitter == 99  # what every frame differs by from the last, less the rounding
 
 
+def test_jitter_follows_the_formula_of_rfc_3550_to_a_nanosecond() -> None:
+    chance = random.Random(7)  # noqa: S311 - made-up latencies are no secret
+    tally, exact, last = StreamTally(), 0.0, None
+    for number in range(5000):
+        transit = 40_000 + chance.choice((0, 0, 300, 9000)) + chance.randrange(2000)
+        if last is not None:
+            exact += (abs(transit - last) - exact) / 16  # 6.4.1, as it is written
+        last = transit
+        tally.hear(number, 60, transit)
+        assert abs(tally.jitter - exact) < 2
+
+
 def test_a_sender_that_begins_anew_is_told_from_frames_that_are_late() -> None:
     tally = StreamTally()
     for number, sent_at in ((0, 10), (1, 20), (3, 40), (2, 30), (0, 50), (2, 70), (1, 60), (0, 50)):
