@@ -124,13 +124,10 @@ def test_type_of_service_and_options_are_left_as_they_are(bench: Bench) -> None:
         talk = Talk(nat, seen, "udp", 5012)
         talk.begin()
         for turn, (tos, options) in enumerate(HEADERS):
-            header = {"tos": tos, "options": options, "ident": 0x5012 + turn}
-            for leaf, packet in (
-                ("a", replace(talk.asked(b"marked"), **header)),
-                ("b", replace(talk.answered(b"marked"), **header)),
-            ):
-                nat.send(leaf, packet)
-                seen.wait_for("b--dut" if leaf == "a" else "a--dut", match.ipv4(ident=packet.ident))
+            ident = 0x5012 + turn
+            for leaf, plain in (("a", talk.asked(b"marked")), ("b", talk.answered(b"marked"))):
+                nat.send(leaf, replace(plain, tos=tos, options=options, ident=ident))
+                seen.wait_for("b--dut" if leaf == "a" else "a--dut", match.ipv4(ident=ident))
     for turn, (tos, options) in enumerate(HEADERS):
         left = match.ipv4(dscp=tos >> 2, ecn=tos & 3, options=options, ident=0x5012 + turn)
         left &= match.ipv4(ttl=63, bad_checksum=False)

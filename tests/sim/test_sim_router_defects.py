@@ -180,6 +180,9 @@ def advertisement(rig: RouterRig) -> None:
         to_group(rig, IPv4Packet(ip(asker), ip("224.0.0.2"), 1, ask, ttl=1))
         rig.wait(seconds(3))
     rig.configure("interface p1 ; no ip irdp")
+    rig.configure("interface p2 ; ip irdp 5 600 1800")
+    rig.wait(seconds(32 + 590))
+    rig.configure("interface p2 ; no ip irdp")
 
 
 def local_broadcast(rig: RouterRig) -> None:

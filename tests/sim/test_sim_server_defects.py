@@ -79,8 +79,10 @@ def every_trick(rig: Rig) -> None:
     uniq = PppoeTag(TagType.HOST_UNIQ, b"me")
     relay = PppoeTag(TagType.RELAY_SESSION_ID, b"relay")
     nobodys = PppoeTag(TagType.SERVICE_NAME, b"tin")
+    half = PppoeTag(TagType.SERVICE_NAME, b"go")
     raw(rig, PppoeCode.PADI, service, uniq, relay, dst=MacAddr.BROADCAST)
     raw(rig, PppoeCode.PADI, nobodys, dst=MacAddr.BROADCAST)
+    raw(rig, PppoeCode.PADI, half, dst=MacAddr.BROADCAST)
     raw(rig, PppoeCode.PADR, service, PppoeTag(TagType.AC_COOKIE, b"forged"))
     cookie = PppoeTag(TagType.AC_COOKIE, good_cookie(rig))
     raw(rig, PppoeCode.PADR, nobodys, cookie)
@@ -134,9 +136,12 @@ def steps(rig: Rig, method: str | None) -> Iterator[Callable[[], None]]:
     yield lambda: control(ipcp, 1, 4, b"\x03\x06\x00\x00\x00\x00")
     yield lambda: control(PppProtocol.CHAP, 2, 77, b"\x10" + bytes(16) + b"alice")
     if method == "chap" and session % 2:
-        yield lambda: chap(rig, control, b"looking-glass")
+        yield lambda: chap(rig, control, b"wonderland", spoiled=8)
+    if method == "pap" and session % 2:
+        yield lambda: control(PppProtocol.PAP, 1, 5, b"\x05alice\x0aWONDERLAND")
     yield lambda: control(PppProtocol.PAP, 1, 5, b"\x05alice\x05wrong")
     if method == "chap":
+        yield lambda: chap(rig, control, b"wonderland")
         yield lambda: chap(rig, control, b"wonderland")
     yield lambda: control(ipcp, 1, 6, b"\x03\x06\xcb\x00\x71\x01")
     yield lambda: control(lcp, ControlCode.ECHO_REQUEST, 7, b"\x01\x02\x03\x04hello" * 90)
@@ -169,12 +174,13 @@ def control_of(frame: bytes, protocol: int) -> ControlPacket | None:
     return ControlPacket.parse(inner.information) if inner.protocol == protocol else None
 
 
-def chap(rig: Rig, control: Callable[..., None], secret: bytes) -> None:
-    """Answer the last challenge that the server sent, with this secret."""
+def chap(rig: Rig, control: Callable[..., None], secret: bytes, *, spoiled: int = 0) -> None:
+    """Answer the last challenge that the server sent, with this secret, but for so many bytes."""
     for frame in reversed(rig.frames(rig.dut)):
         packet = control_of(frame, PppProtocol.CHAP)
         if packet is not None and packet.code == ChapCode.CHALLENGE:
             value = chap_md5(packet.ident, secret, ChapValue.parse(packet.data).value)
+            value = value[: 16 - spoiled] + bytes(spoiled)
             control(PppProtocol.CHAP, 2, packet.ident, b"\x10" + value + b"alice")
             return
 

@@ -16,12 +16,14 @@ from testbed.wire.dhcp import DhcpMessage
 
 __all__ = [
     "FORGETS_DECLINES",
+    "FORGETS_RENEWALS",
     "IGNORES_NAK",
     "KEEPS_EXPIRED_ADDRESS",
     "LEASES_TWICE",
     "NEVER_BACKS_OFF",
     "NEVER_REFUSES",
     "OFFERS_TAKEN",
+    "RELEASED_BY_ANYBODY",
     "RENEWS_BY_BROADCAST",
     "TAKES_ANY_ANSWER",
     "TAKES_OTHERS_REQUESTS",
@@ -199,4 +201,39 @@ NEVER_BACKS_OFF: Final = Defect(
     "AP-01",
     "After a power cut a thousand clients ask every four seconds, and the server never gets up.",
     {DhcpClient: _Impatient},
+)
+
+
+class _ReleasedByAnybody(DhcpServer):
+    __slots__ = ()
+
+    def on_release(self, message: DhcpMessage, pool: Pool, now: Instant) -> None:
+        held = pool.at(message.ciaddr)
+        if held is not None:
+            pool.free(held.client, now)
+
+
+class _ForgetsRenewals(DhcpServer):
+    __slots__ = ()
+
+    def on_extension(self, message: DhcpMessage, pool: Pool, now: Instant) -> None:
+        known = pool.of(message.client_key)
+        if known is not None and known.address == message.ciaddr:
+            self._send(self._replies.ack(message, pool, message.ciaddr), message, now)
+
+
+RELEASED_BY_ANYBODY: Final = Defect(
+    "frees addresses at anybody's word",
+    "AP-01",
+    "A server looks at the address of a DHCPRELEASE and not at whose it is: one host can have all "
+    "others' addresses given away.",
+    {DhcpServer: _ReleasedByAnybody},
+)
+
+FORGETS_RENEWALS: Final = Defect(
+    "acks renewals and forgets them",
+    "AP-01",
+    "The two servers of a pair ack for each other, and the other table is not told: an address "
+    "is given to a second host while the first one keeps it.",
+    {DhcpServer: _ForgetsRenewals},
 )

@@ -24,6 +24,7 @@ __all__ = [
     "KEEPS_EXPIRED_ROUTERS",
     "LEAVES_IN_SILENCE",
     "LIFETIME_ZERO",
+    "LIKES_NUMBERS",
     "LIKES_THE_LOWEST",
     "NO_FAREWELL",
     "REPORTS_LATE",
@@ -222,4 +223,23 @@ STAYS_IN_GROUPS: Final = Defect(
     "IP-13",
     "A stack that left a group goes on taking its datagrams.",
     {Memberships: _Stays},
+)
+
+
+class _LikesNumbers(RouterDiscovery):
+    __slots__ = ()
+
+    def best(self) -> IPv4Address | None:
+        usable = [
+            each for each in self._routers.values() if each.preference != RouterAdvertisement.NEVER
+        ]
+        return max(usable, key=lambda each: abs(each.preference)).address if usable else None
+
+
+LIKES_NUMBERS = Defect(
+    "reads preferences without their sign",
+    "IP-10",
+    "A host takes a preference for a number without a sign: the router that least wants to be "
+    "chosen is its first choice.",
+    {RouterDiscovery: _LikesNumbers},
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from testbed.stack.services.dns_cache import DnsCache
+from testbed.stack.services.dns_cache import Denial, DnsCache
 from testbed.stack.services.dns_exchange import Exchange
 from testbed.stack.services.dns_lookup import Lookup
 from testbed.stack.services.dns_resolver import DnsResolver
@@ -15,22 +15,35 @@ from testbed.stack.services.http import HttpServer
 from testbed.stack.tcp.connection import Connection
 from testbed.stack.variants import Defect
 from testbed.timing import Instant
-from testbed.wire.dns import A, DnsMessage, DnsQuestion, DnsRecord
+from testbed.wire.dns import (
+    A,
+    DnsMessage,
+    DnsName,
+    DnsQuestion,
+    DnsRcode,
+    DnsRecord,
+    DnsType,
+)
 
 __all__ = [
+    "ANSWERS_ANSWERS",
     "ANSWERS_WITH_ITSELF",
     "ASKS_ONCE",
     "ASKS_THE_ROOT_EACH_TIME",
     "BELIEVES_ANYBODY",
     "CUTS_PAGES",
+    "DENIALS_STAY",
+    "DENIES_EMPTY_NAMES",
     "DENIES_WITHOUT_SOA",
     "HOSTS_FILE_UNREAD",
     "IGNORES_TTL",
+    "KNOWS_NO_AAAA",
     "LEAVES_OUT_GLUE",
     "NEVER_REMEMBERS_DENIALS",
     "NEVER_TRUNCATES",
     "RESETS_AFTER_ANSWER",
     "TAKES_CUT_ANSWERS",
+    "TYPE_DENIES_NAME",
 ]
 
 # DNS
@@ -227,4 +240,97 @@ ANSWERS_WITH_ITSELF: Final = Defect(
     "AP-08",
     "A hotspot's name server gives its own address for every name.",
     {DnsServer: _Captive},
+)
+
+
+class _DeniesEmpty(DnsServer):
+    __slots__ = ()
+
+    def look_up(self, blank: DnsMessage, question: DnsQuestion) -> DnsMessage:
+        answer = super().look_up(blank, question)
+        zone = self.zone_of(question.name)
+        if answer.aa and not answer.answers and zone and not any(zone._of(question.name)):  # noqa: SLF001
+            return replace(answer, rcode=DnsRcode.NXDOMAIN)
+        return answer
+
+
+class _AnswersAnswers(DnsServer):
+    __slots__ = ()
+
+    def respond(self, data: bytes, now: Instant, *, by_tcp: bool) -> bytes | None:
+        if len(data) > 2:
+            data = data[:2] + bytes([data[2] & 0x7F]) + data[3:]
+        return super().respond(data, now, by_tcp=by_tcp)
+
+
+class _NoAaaa(DnsServer):
+    __slots__ = ()
+
+    def look_up(self, blank: DnsMessage, question: DnsQuestion) -> DnsMessage:
+        if question.type == DnsType.AAAA:
+            return replace(blank, rcode=DnsRcode.NOTIMP)
+        return super().look_up(blank, question)
+
+
+class _TypeDeniesName(DnsCache):
+    __slots__ = ()
+
+    def deny(
+        self,
+        name: DnsName,
+        kind: int,
+        soa: DnsRecord,
+        now: Instant,
+        *,
+        name_error: bool,  # noqa: ARG002 - that is the fault
+    ) -> None:
+        super().deny(name, kind, soa, now, name_error=True)
+
+
+class _DenialsStay(DnsCache):
+    __slots__ = ()
+
+    def denial(self, name: DnsName, kind: int, now: Instant) -> Denial | None:
+        del now
+        return super().denial(name, kind, Instant(0))
+
+
+DENIES_EMPTY_NAMES = Defect(
+    "denies names that have others below",
+    "AP-02",
+    "A server looks names up in a flat table: a name without records of its own is said not to be, "
+    "and resolvers believe that of all that is below it, too.",
+    {DnsServer: _DeniesEmpty},
+)
+
+ANSWERS_ANSWERS = Defect(
+    "answers answers",
+    "AP-02",
+    "A server does not look whether what comes is a question: one forged answer of another server "
+    "has the two answer each other for ever.",
+    {DnsServer: _AnswersAnswers},
+)
+
+KNOWS_NO_AAAA = Defect(
+    "does not implement AAAA",
+    "AP-02",
+    "An old balancer has an error for types that it does not know, in place of an empty answer: "
+    "hosts that ask for AAAA first take the name for broken (RFC 4074).",
+    {DnsServer: _NoAaaa},
+)
+
+TYPE_DENIES_NAME = Defect(
+    "takes the denial of a type for that of the name",
+    "AP-02",
+    "A resolver that was told that a name has no MX record tells for an hour that there is no such "
+    "name.",
+    {DnsCache: _TypeDeniesName},
+)
+
+DENIALS_STAY = Defect(
+    "believes denials for ever",
+    "AP-02",
+    "A name that was asked for a moment before it was made stays unknown until the resolver is "
+    "started anew.",
+    {DnsCache: _DenialsStay},
 )

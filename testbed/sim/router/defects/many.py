@@ -24,6 +24,7 @@ from testbed.timing import Duration, Instant
 from testbed.wire.ipv4 import IpProtocol, IPv4Packet
 
 __all__ = [
+    "ADVERTISES_BY_THE_CLOCK",
     "ADVERTISES_ONE_ADDRESS",
     "ANSWERS_FROM_AFAR",
     "BROADCAST_AS_HOST",
@@ -343,4 +344,22 @@ LETS_PINGS_THROUGH: Final = Defect(
     "IP-12",
     "The switch is a filter of UDP: one forged ping, and a subnet floods its victim with answers.",
     {Forwarder: _Smurf},
+)
+
+
+class _ByTheClock(RouterAdvertiser):
+    __slots__ = ()
+
+    def _interval(self) -> Duration:
+        config = self._config
+        few = self._sent < config.initial_count
+        return min(config.max_interval, config.initial_interval) if few else config.max_interval
+
+
+ADVERTISES_BY_THE_CLOCK: Final = Defect(
+    "advertises by the clock",
+    "IP-10",
+    "A router draws no random interval: all that were started by one power cut speak at the same "
+    "moment from then on.",
+    {RouterAdvertiser: _ByTheClock},
 )

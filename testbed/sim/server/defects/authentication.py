@@ -10,14 +10,17 @@ from testbed.stack.services.ppp_lcp import Lcp
 from testbed.stack.services.ppp_link import Phase, PppLink
 from testbed.stack.variants import Defect
 from testbed.timing import Instant
-from testbed.wire.ppp_auth import ChapCode, ChapValue, PapRequest
+from testbed.wire.ppp_auth import ChapCode, ChapValue, PapRequest, chap_md5
 from testbed.wire.ppp_control import ControlPacket
 
 __all__ = [
     "ACCEPTS_ANY_PASSWORD",
     "ACCEPTS_ANY_RESPONSE",
+    "ANSWERS_ONCE",
+    "COMPARES_HALF",
     "DEAF_TO_IDENTIFIERS",
     "DOES_NOT_ASK_WHO",
+    "IGNORES_CASE",
     "IP_BEFORE_AUTHENTICATION",
     "KEEPS_STRANGERS",
     "LEAVES_OUT_THE_IDENTIFIER",
@@ -176,4 +179,52 @@ KEEPS_STRANGERS: Final = Defect(
     "A concentrator tells a host that its password is wrong, and leaves the link open to further "
     "guesses.",
     {PppLink: _Hospitable},
+)
+
+
+class _ComparesHalf(Chap):
+    __slots__ = ()
+
+    def check(self, ident: int, response: ChapValue) -> bool:
+        secret = self.known(response.name)
+        wanted = b"" if secret is None else chap_md5(ident, secret, self._challenge)
+        return bool(wanted) and wanted[:8] == response.value[:8]
+
+
+class _AnswersOnce(Chap):
+    __slots__ = ()
+
+    def take(self, packet: ControlPacket, now: Instant) -> None:
+        again = packet.code == ChapCode.RESPONSE and self.demanding and self._settled is not None
+        if not again:
+            super().take(packet, now)
+
+
+class _IgnoresCase(Pap):
+    __slots__ = ()
+
+    def check(self, request: PapRequest) -> bool:
+        secret = self.known(request.peer)
+        return secret is not None and secret.lower() == request.password.lower()
+
+
+COMPARES_HALF: Final = Defect(
+    "compares half of a CHAP response",
+    "AP-04",
+    "A digest is compared as two words, and the second of them by mistake with itself: half the "
+    "work for whoever guesses.",
+    {Chap: _ComparesHalf},
+)
+ANSWERS_ONCE: Final = Defect(
+    "answers a CHAP response once",
+    "AP-04",
+    "A concentrator is done when it has said Success: where that is lost, the host goes on sending "
+    "its response, and gives up.",
+    {Chap: _AnswersOnce},
+)
+IGNORES_CASE: Final = Defect(
+    "ignores the case of a PAP password",
+    "AP-04",
+    "Passwords come from a directory that holds them in capitals, and are compared so.",
+    {Pap: _IgnoresCase},
 )

@@ -30,6 +30,7 @@ __all__ = [
     "OPEN_TO_ALL",
     "OTHER_SESSIONS_NUMBER",
     "REUSES_NUMBERS",
+    "SERVES_BY_PREFIX",
     "SESSION_0",
     "SILENT_REFUSAL",
     "TAKES_1500",
@@ -330,4 +331,20 @@ OTHER_SESSIONS_NUMBER: Final = Defect(
     "AP-05",
     "Two line cards disagree about a session's number, and the host drops all that comes.",
     {PppoeSession: _OffByOne},
+)
+
+
+class _ByPrefix(AccessConcentrator):
+    __slots__ = ()
+
+    def serves(self, service: bytes) -> bool:
+        return any(each.startswith(service) for each in self._config.services)
+
+
+SERVES_BY_PREFIX: Final = Defect(
+    "compares the beginnings of services",
+    "AP-05",
+    "Names are compared as far as the shorter one goes: hosts that look for another service are "
+    "taken in.",
+    {AccessConcentrator: _ByPrefix},
 )
