@@ -5,7 +5,7 @@ from __future__ import annotations
 from testbed.hosts.tap import Subscription, Tap
 from testbed.hosts.turning import Loop
 from testbed.link.recorder.classic import accepts
-from testbed.link.recorder.heading import heading
+from testbed.link.recorder.envelope import ending, heading
 from testbed.link.recorder.outcome import Clock, Overrun
 from testbed.link.recorder.store import FileStore, RollingStore, Store
 from testbed.link.recorder.wish import Wish
@@ -35,7 +35,9 @@ class LoopRecorder:
         self._tap = tap
         self._loop = loop
         self._dropped = tap.port.dropped()
-        self.store.write(heading(name, f"by {self.engine}, {self.clock}", wish.snap))
+        self.store.write(
+            heading(name, f"by {self.engine}, {self.clock}", wish.snap, str(wish.wanted or ""))
+        )
         tap.pump()
         self._subscription: Subscription | None = tap.subscribe(self._hear)
         if wish.limits.duration is not None:
@@ -69,9 +71,10 @@ class LoopRecorder:
         self._loop.cancel(self)
         self.ended_by = self.ended_by or why
         lost = self._tap.port.dropped() - self._dropped
+        now = self._loop.wall_now()
         if lost:
-            now = self._loop.wall_now()
             self.overruns.append(Overrun(lost, self.began, now, "the port had no room"))
+        self.store.write(ending(self.began, now, self.frames, self.overruns))
 
     def _hear(self, frame: Frame) -> None:
         if frame.direction is not Direction.IN:

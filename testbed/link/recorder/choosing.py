@@ -6,7 +6,7 @@ from testbed.errors import Unsupported
 from testbed.link.ebpf import can_load
 from testbed.link.nic import LinkWatch, wait_for_link
 from testbed.link.recorder.batch import Engine
-from testbed.link.recorder.heading import heading
+from testbed.link.recorder.envelope import heading
 from testbed.link.recorder.recorder import Recorder
 from testbed.link.recorder.ring3 import RingEngine, can_ring
 from testbed.link.recorder.store import FileStore, RollingStore

@@ -13,26 +13,18 @@ import numpy as np
 from testbed.errors import LinkError
 from testbed.link.nic import LinkWatch
 from testbed.link.recorder.batch import HEAD, Batch, Engine
+from testbed.link.recorder.envelope import ending
 from testbed.link.recorder.outcome import Clock, Overrun
 from testbed.link.recorder.store import Store
 from testbed.link.recorder.wish import Limits
 from testbed.timing import Instant
-from testbed.wire.pcapng import (
-    Option,
-    number_option,
-    packet_block,
-    statistics_block,
-    text_option,
-    time_option,
-)
+from testbed.wire.pcapng import Option, number_option, packet_block, text_option
 
 __all__ = ["Recorder"]
 
 LOOK_EVERY = 0.002
 """Seconds between two looks at a ring that was empty."""
 NICE = -15
-TOLD = 20
-"""Losses that the end of the file tells of, the latest; each is told of where it was, too."""
 FLUSH_WITHIN = 2.0
 """Seconds that the kernel may take to hand over what it has at the end."""
 FULL = "the recorder's ring was full"
@@ -130,6 +122,7 @@ class Recorder:
             self._engine.stop()
             if self.ended_by in ("", "duration"):
                 self._drain()
+            self._look_at_nic()
         except LinkError as error:
             self.error = error
         except Exception as error:  # noqa: BLE001 - whatever it is, stop() raises it
@@ -157,18 +150,27 @@ class Recorder:
         return self.ended_by not in ("", "duration")
 
     def _drain(self) -> None:
+        """Take what the kernel still has, and hear what it lost at the end."""
         deadline = time.monotonic() + FLUSH_WITHIN
-        while (self._round() or not self._engine.drained) and not self._is_over():
-            if time.monotonic() > deadline and not self._engine.drained:
+        while not self._is_over():
+            if self._round():
+                deadline = time.monotonic() + FLUSH_WITHIN
+            elif self._engine.drained:
+                self._note(self._engine.lost_at_end(), self._last, Instant(time.time_ns()))
+                return
+            elif time.monotonic() > deadline:
                 raise LinkError("the kernel did not hand over the last recorded frames")
-        if not self._is_over():
+            else:
+                time.sleep(LOOK_EVERY)  # a timer of the kernel ends its block
+
+    def _look_at_nic(self) -> None:
+        """What the NIC itself lost, and whether it was there all the time."""
+        try:
             now = Instant(time.time_ns())
-            self._note(self._engine.lost_at_end(), self._last, now)
-            try:
-                self._note(self._watch.missed(), self.began, now, "the NIC itself had no room")
-                self._watch.check()
-            except LinkError as error:
-                self.fault = str(error)
+            self._note(self._watch.missed(), self.began, now, "the NIC itself had no room")
+            self._watch.check()
+        except LinkError as error:
+            self.fault = str(error)
 
     def _accept(self, batch: Batch) -> None:
         rows = self._cut(batch)
@@ -217,17 +219,9 @@ class Recorder:
 
     def _finish(self) -> None:
         """Write what is known at the end; a loss behind the last frame can be told only there."""
-        now = time.time_ns()
         self.passed = self._engine.passed
-        options = (
-            *(text_option(Option.COMMENT, str(each)) for each in self.overruns[-TOLD:]),
-            time_option(Option.STATISTICS_START, self.began),
-            time_option(Option.STATISTICS_END, now),
-            number_option(Option.STATISTICS_RECEIVED, self.frames + self.lost),
-            number_option(Option.STATISTICS_DROPPED, self.lost),
-        )
         try:
-            self.store.write(statistics_block(0, now, options))
+            self.store.write(ending(self.began, time.time_ns(), self.frames, self.overruns))
         except LinkError as error:
             self.error = self.error or error
 

@@ -59,6 +59,8 @@ SMALLEST_BLOCK = 96
 MOST_FRAMES, MOST_BYTES = 1 << 15, 2 << 20
 """Taken of one ring at a time: so much of it is not free meanwhile."""
 FOREVER = (1 << 63) - 1
+IN_HAND = 0.001
+"""Seconds after which a program that was at work as it was detached has surely ended."""
 SETTLED = 1_000_000
 """Nanoseconds after which a frame is surely in its ring: those of several CPUs are put in order."""
 
@@ -151,8 +153,10 @@ class XdpEngine:
 
     def stop(self) -> None:
         """Record no more."""
-        self._link.close()
-        self._running = False
+        if self._running:
+            self._link.close()
+            self._running = False
+            time.sleep(IN_HAND)
 
     @property
     def drained(self) -> bool:
