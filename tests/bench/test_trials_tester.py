@@ -76,6 +76,17 @@ def test_one_frame_too_few_or_too_many_is_the_rigs_fault(kernel, received) -> No
     assert nic.tap.listeners == []
 
 
+def test_a_card_that_counts_late_is_waited_for(kernel) -> None:
+    nic, waits = Nic(), []
+
+    def pause() -> None:
+        waits.append(1)
+        kernel[0] = 100 + 50 * len(waits)
+
+    assert counters.Books([nic], pause).settle({}, {"b": 150}) == ()
+    assert len(waits) == 3
+
+
 def test_what_the_kernel_did_not_send_was_not_sent(kernel) -> None:
     books = counters.Books([Nic()])
     kernel[1] += 49

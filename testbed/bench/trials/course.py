@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from testbed.bench.streams import Stream, line_rate
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Course", "Load", "Trial"]
 
 LOOK_EVERY = milliseconds(5)
+LOOK_AGAIN = milliseconds(100)
 SHORT = 0.9
 """A tester that sends less than this share of a load does not offer it."""
 
@@ -56,7 +57,6 @@ class Trial:
     engines: tuple[str, ...] = ()
     overrun: str = ""
     """Where the tester itself could not keep up, how."""
-    remarks: tuple[str, ...] = field(default=())
 
     def of(self, flow: Flow, target: str | None = None) -> StreamTally:
         """What a target of a flow, its first by default, got of it."""
@@ -113,6 +113,8 @@ class Course:
         self.paths = paths
         self.held = 0
         """Trials so far."""
+        self.remarks: list[str] = []
+        """What went otherwise than it should in them, for the report."""
 
     def line_pps(self, size: int, *roles: str) -> float | None:
         """Frames of ``size`` bytes a second on the slowest line of these NICs, if all tell theirs.
@@ -146,7 +148,10 @@ class Course:
         bench.watch_for(rules.settle)
         streams = {source: self._stream(source, flows, load) for source, load in loads.items()}
         tallies = {name: bench.nic(name).tally() for name in self.paths.nics}
-        books = Books(bench.nic(name) for name in self.paths.nics)
+        books = Books(
+            (bench.nic(name) for name in self.paths.nics),
+            pause=lambda: bench.watch_for(LOOK_AGAIN),
+        )
         overrun: list[str] = []
         singles: list[tuple[Flow, Stream]] = []
         with bench.unrecorded(), _all_counting(tallies, overrun):
@@ -165,7 +170,8 @@ class Course:
             sent = self._sent(streams, singles)
             self._await_late(tallies, (*flows, *(flow for flow, _ in extra)), sent)
         heard = _heard(tallies)
-        remarks = self._settle_books(books, tallies, streams, singles)
+        self.remarks += self._settle_books(books, tallies, streams, singles)
+        self.remarks += [f"the tester lost frames: {each}" for each in overrun]
         return Trial(
             flows=tuple(flows),
             sent=sent,
@@ -174,7 +180,6 @@ class Course:
             intended=sum(load.pps or 0.0 for load in loads.values() if load.count is None),
             engines=tuple(dict.fromkeys(each.engine for each in streams.values())),
             overrun="; ".join(overrun),
-            remarks=remarks,
         )
 
     def look_until(self, condition: Callable[[], bool], within: Duration) -> bool:

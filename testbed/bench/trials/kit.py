@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,6 +86,11 @@ class Kit:
             trial = self.course.hold(flows, loads)
         if not sum(trial.sent.values()):
             raise BenchError(f"{', '.join(loads)}: nothing was sent in {AGAIN + 1} trials")
+        if trial.short:
+            share = trial.offered / trial.intended if trial.intended else 0
+            self.course.remarks.append(
+                f"of a load of {trial.intended:,.0f} frames/s the tester sent {share:.0%}"
+            )
         return trial
 
     def throughput(self, flows: Sequence[Flow], size: int, what: str) -> Rate:
@@ -129,6 +134,7 @@ class Kit:
         """Leave a result in the report; where it is at the tester's limit, that is explained."""
         if any(cell == AT_LIMIT for row in rows for cell in row):
             remarks = (*remarks, FOOTNOTE)
+        told, self.course.remarks = self.course.remarks, []
         self.bench.benchmarks.append(
             BenchmarkRecord(
                 name=name,
@@ -138,14 +144,10 @@ class Kit:
                 rows=tuple(map(tuple, rows)),
                 departures=tuple(departures),
                 tester=tuple(dict.fromkeys(tester)),
-                remarks=tuple(dict.fromkeys(remarks)),
+                remarks=tuple(dict.fromkeys((*remarks, *told))),
                 charts=tuple(charts),
             )
         )
-
-    def loads(self, flows: Sequence[Flow], pps: Mapping[str, float]) -> dict[str, Load]:
-        """A load for each source, for as long as the rules say."""
-        return {flow.source: Load(pps[flow.source], self.rules.duration) for flow in flows}
 
 
 def percent(share: float | None) -> float | None:

@@ -45,8 +45,6 @@ class Forwarding:
     """The highest forwarding rate of all loads (MFR)."""
     most_at: float
     """The share of the greatest load at which that was."""
-    offered: float
-    """The greatest load as it was offered, all sources together."""
     points: tuple[tuple[float, float], ...]
     """Share of the load and forwarding rate of each trial."""
 
@@ -140,15 +138,14 @@ def forwarding(kit: Kit, mesh: str) -> tuple[Forwarding, ...]:
 
 def _forwarding(kit: Kit, flows: Sequence[Flow], rate: Rate, what: str) -> Forwarding:
     sources = len({flow.source for flow in flows})
-    points, offered = [], 0.0
+    points = []
     for step in range(STEPS, 0, -1):
         share = step / STEPS
         kit.bench.say(f"{kit.device}: {what}, {rate.size} bytes: {share:.0%} of the full load")
         trial = kit.trial(flows, rate.limit.top / sources * share)
         points.append((share, trial.forwarded))
-        offered = offered or trial.offered
     most_at, most = max(points, key=lambda point: point[1])
-    return Forwarding(rate, sources, points[0][1], most, most_at, offered, tuple(points))
+    return Forwarding(rate, sources, points[0][1], most, most_at, tuple(points))
 
 
 @dataclass(frozen=True, slots=True)
