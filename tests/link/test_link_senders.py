@@ -1,5 +1,6 @@
 """Senders on real (veth) interfaces: the right frames, at the rate, counted to the frame."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -512,3 +513,25 @@ def test_a_killed_process_sends_nothing_more(netns: Namespace, passing) -> None:
     after = sent_by_kernel(passing[0])
     time.sleep(0.1)
     assert sent_by_kernel(passing[0]) == after
+
+
+@needs_live
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="this machine has one CPU")
+def test_a_paced_stream_has_a_cpu_to_itself_but_lets_others_have_their_part(passing) -> None:
+    sender = XdpSender(Job(BLENDS["still"], Pace(1000)), Outlet.find(passing[0]))
+    sender.start()
+    try:
+        runner = next(each for each in threading.enumerate() if each.name == "stream")
+        # Whoever never lets go of a CPU loses it for 50 ms of every second (ALONE, SHARING).
+        for policy in (os.SCHED_FIFO, os.SCHED_OTHER, os.SCHED_FIFO):
+            deadline = time.monotonic() + 10
+            while os.sched_getscheduler(runner.native_id) != policy:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+        sender.set_pace(Pace())
+        deadline = time.monotonic() + 10
+        while os.sched_getscheduler(runner.native_id) != os.SCHED_OTHER:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+    finally:
+        sender.stop()
