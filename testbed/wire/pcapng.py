@@ -12,6 +12,8 @@ from testbed.errors import WireError
 __all__ = [
     "BYTE_ORDER_MAGIC",
     "LINKTYPE_ETHERNET",
+    "PACKET_FOOT",
+    "PACKET_HEAD",
     "UNKNOWN_LENGTH",
     "Block",
     "Option",
@@ -28,6 +30,9 @@ __all__ = [
 
 BYTE_ORDER_MAGIC = 0x1A2B3C4D
 LINKTYPE_ETHERNET = 1
+
+PACKET_HEAD, PACKET_FOOT = 28, 4
+"""Bytes of an Enhanced Packet Block before and behind the frame and its padding."""
 
 _NANOSECONDS = 9
 """if_tsresol: times count units of 10 to the power of minus 9 seconds."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from testbed.link.recorder.outcome import Clock
+from testbed.wire.pcapng import PACKET_FOOT, PACKET_HEAD, Block
 
 __all__ = [
     "Batch",
@@ -28,9 +29,6 @@ __all__ = [
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-
-HEAD, FOOT = 28, 4
-PACKET_BLOCK = 6
 
 
 @dataclass(slots=True)
@@ -125,12 +123,12 @@ def _windows(data: Bytes, size: int) -> npt.NDArray[Any]:
 def build_blocks(memory: Bytes, taken: Ints, kept: Ints, lengths: Ints, times: Ints) -> Batch:
     """Blocks of frames of which ``kept`` bytes are at ``taken`` in ``memory``."""
     padded = kept + 3 & ~3
-    sizes = padded + (HEAD + FOOT)
+    sizes = padded + (PACKET_HEAD + PACKET_FOOT)
     ends = np.cumsum(sizes)
     starts = ends - sizes
     data = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
     words, at = data.view(np.uint32), starts >> 2
-    words[at] = PACKET_BLOCK
+    words[at] = Block.PACKET
     words[at + 1] = sizes
     words[at + 2] = 0
     words[at + 3] = times >> 32
@@ -139,5 +137,5 @@ def build_blocks(memory: Bytes, taken: Ints, kept: Ints, lengths: Ints, times: I
     words[at + 6] = lengths
     words[(ends >> 2) - 2] = 0  # the padding, before the frame is put there
     words[(ends >> 2) - 1] = sizes
-    copy_rows(memory, taken, data, starts + HEAD, kept)
+    copy_rows(memory, taken, data, starts + PACKET_HEAD, kept)
     return Batch(data, starts)

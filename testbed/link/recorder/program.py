@@ -30,11 +30,10 @@ from testbed.link.ebpf import (
 from testbed.link.recorder.tags import put_back, take_out
 from testbed.link.recorder.translate import emit_filter
 from testbed.link.recorder.wish import Wish
-from testbed.wire.pcapng import Block
+from testbed.wire.pcapng import PACKET_FOOT, PACKET_HEAD, Block
 
 __all__ = [
     "ENTRY",
-    "HEAD",
     "LOST",
     "MATCHED",
     "PASSED",
@@ -62,8 +61,6 @@ ENTRY: Final = 16
 MATCHED: Final = 1 << 63
 """In an entry's number: the frame is one to stop at."""
 
-HEAD, FOOT = 28, 4
-"""Bytes of an Enhanced Packet Block before and behind the frame."""
 ETHERNET: Final = 14
 SHORT = (32, 64)
 """Halves of frames that are copied without a call."""
@@ -87,7 +84,7 @@ class Layout:
     @property
     def room(self) -> int:
         """Bytes from one ring's data to the next."""
-        return self.data + -(-(self.snap + HEAD + FOOT + 4) // 4096) * 4096
+        return self.data + -(-(self.snap + PACKET_HEAD + PACKET_FOOT + 4) // 4096) * 4096
 
 
 def recording(
@@ -145,7 +142,7 @@ def _find_room(asm: Assembler, layout: Layout, data: int) -> None:
     asm.mov(R8, R9).jump_if(R8, "<=", layout.snap, "short").mov(R8, layout.snap).label("short")
     asm.load(R1, R7, PUBLISHED).load(R2, R7, TAIL).sub(R1, R2)
     asm.jump_if(R1, ">=", layout.entries, "full")
-    asm.load(R3, R7, POSITION).mov(R1, R3).add(R1, R8).add(R1, HEAD + FOOT + 3)
+    asm.load(R3, R7, POSITION).mov(R1, R3).add(R1, R8).add(R1, PACKET_HEAD + PACKET_FOOT + 3)
     asm.load(R2, R7, TAIL_POSITION).sub(R1, R2).jump_if(R1, ">", layout.data, "full")
     asm.bit_and(R3, layout.data - 1)
     asm.load(R1, R10, _CPU).mul(R1, layout.room).add(R3, R1)
@@ -158,13 +155,13 @@ def _write_block(asm: Assembler, ahead: int) -> None:
     asm.store(R9, 16, R0, size=4).shift_right(R0, 32).store(R9, 12, R0, size=4)
     asm.load(R1, R10, _LENGTH).store(R9, 20, R8, size=4).store(R9, 24, R1, size=4)
     # The last word of the frame is cleared for its padding before the frame is put there.
-    asm.mov(R2, R8).add(R2, 3).bit_and(R2, 0x1FFFC).mov(R3, R2).add(R3, HEAD + FOOT)
+    asm.mov(R2, R8).add(R2, 3).bit_and(R2, 0x1FFFC).mov(R3, R2).add(R3, PACKET_HEAD + PACKET_FOOT)
     asm.store(R9, 4, R3, size=4).mov(R1, R9).add(R1, R2)
-    asm.store(R1, HEAD - 4, 0, size=4).store(R1, HEAD, R3, size=4)
+    asm.store(R1, PACKET_HEAD - 4, 0, size=4).store(R1, PACKET_HEAD, R3, size=4)
     _copy_short(asm)
     # No frame is empty; a filter that looked at its length can have made the verifier forget that.
     asm.jump_if(R8, "<", 1, "full")
-    asm.mov(R1, R6).mov(R2, 0).mov(R3, R9).add(R3, HEAD).mov(R4, R8)
+    asm.mov(R1, R6).mov(R2, 0).mov(R3, R9).add(R3, PACKET_HEAD).mov(R4, R8)
     asm.call(Helper.XDP_LOAD_BYTES).jump_if(R0, "!=", 0, "full").label("copied")
 
 
@@ -183,9 +180,9 @@ def _copy_short(asm: Assembler) -> None:
         asm.mov(R2, R8).sub(R2, half).mov(R3, R9).add(R3, R2)
         asm.add(R2, R4).mov(R1, R2).add(R1, half).jump_if(R1, ">", R5, "copy")
         for at in range(0, half, 8):
-            asm.load(R1, R4, at).store(R9, HEAD + at, R1)
+            asm.load(R1, R4, at).store(R9, PACKET_HEAD + at, R1)
         for at in range(0, half, 8):
-            asm.load(R1, R2, at).store(R3, HEAD + at, R1)
+            asm.load(R1, R2, at).store(R3, PACKET_HEAD + at, R1)
         asm.jump("copied")
     asm.label("copy")
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from testbed.errors import LinkError
 from testbed.link.nic import LinkWatch
-from testbed.link.recorder.batch import HEAD, Batch, Engine
+from testbed.link.recorder.batch import Batch, Engine
 from testbed.link.recorder.envelope import ending
 from testbed.link.recorder.outcome import Clock, Overrun
 from testbed.link.recorder.store import Store
 from testbed.link.recorder.wish import Limits
 from testbed.timing import Instant
-from testbed.wire.pcapng import Option, number_option, packet_block, text_option
+from testbed.wire.pcapng import PACKET_HEAD, Option, number_option, packet_block, text_option
 
 __all__ = ["Recorder"]
 
@@ -233,5 +233,5 @@ def _told(block: bytes, overruns: list[Overrun]) -> bytes:
         *(text_option(Option.COMMENT, str(each)) for each in overruns),
         number_option(Option.PACKET_DROPPED, sum(each.lost for each in overruns)),
     )
-    data = block[HEAD : HEAD + kept]
+    data = block[PACKET_HEAD : PACKET_HEAD + kept]
     return packet_block(interface, high << 32 | low, data, length, options)

@@ -7,14 +7,12 @@ from typing import Final
 from testbed.link.ebpf import R0, R1, R2, R3, R4, R6, R8, R9, R10, Assembler, Helper, Register
 from testbed.link.recorder.classic import ALU, JUMPS, Classic, Code
 
-__all__ = ["STACK", "emit_filter"]
+__all__ = ["emit_filter"]
 
 _X: Final = -8
 _LOADED: Final = -16
 _KEPT: Final = -24
 _MEMORY: Final = -32
-STACK: Final = 32 + 16 * 8
-"""Bytes of stack that a filter uses, from ``base`` down."""
 
 _DIRECT: Final = 256
 """Bytes of a frame's start that are looked at without a call."""
@@ -24,7 +22,7 @@ def emit_filter(asm: Assembler, program: Classic, accept: str, reject: str, base
     """Go to ``accept`` or ``reject``, by the frame whose context is in R6.
 
     R9 is the frame's length, which the verifier knows not to be 0; it, R6 and R7 are kept.
-    ``base`` is where its part of the stack ends.
+    ``base`` is where its part of the stack ends, of 160 bytes at most.
     """
     _Translation(asm, program, accept, reject, base).emit()
 
