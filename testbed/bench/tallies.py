@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,7 +14,7 @@ from testbed.timing import format_duration
 from testbed.wire.frame import Direction, Frame
 
 if TYPE_CHECKING:
-    from testbed.link.streams.counter import KernelTally
+    from testbed.link.streams.counter import Balance, KernelTally
 
 __all__ = ["ReceiveTally"]
 
@@ -87,9 +88,15 @@ class ReceiveTally:
         """What the time of arrival is taken from."""
         return clock_of(self._tap.port) if self._kernel is None else self._kernel.clock
 
+    @property
+    def balance(self) -> Balance | None:
+        """How the kernel's own counter of the NIC compares; known at the end, where it counted."""
+        return None if self._kernel is None else self._kernel.balance
+
     def as_dict(self) -> dict[str, Any]:
         """All of it for a report, fit for JSON."""
         return {
+            "balance": None if self.balance is None else asdict(self.balance),
             "nic": self.role,
             "engine": self.engine,
             "why": self.why,

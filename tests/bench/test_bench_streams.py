@@ -278,6 +278,8 @@ def test_stream(bench: Bench) -> None:
             bench.watch_for(milliseconds(50))
         assert tally.engine and tally.why
         assert tally.clock.startswith(("virtual time", "CLOCK_"))
+        assert tally.balance is None or tally.balance.missed == 0
+        assert tally.as_dict()["balance"] is None or tally.as_dict()["balance"]["counted"] >= 500
         assert (tally.of(5).received, tally.of(5).lost, tally.of(5).late) == (500, 0, 0)
         assert 0 < tally.of(5).least_latency <= tally.of(5).most_latency < seconds(1)
     forever = a.stream(Frames(frame, vary=VARY), pps=1000).start()

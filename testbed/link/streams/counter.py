@@ -26,8 +26,9 @@ class Balance:
     """What a tally counted beside what the kernel counted at the interface meanwhile.
 
     The two are read one after the other: of the kernel's count, ``least`` is what came while the
-    program was certainly at work, ``most`` what came while it may have been. On a quiet cable they
-    are the same.
+    program was certainly at work, ``most`` what came while it may have been. On a cable that is
+    quiet as the tally begins and ends they are the same; frames that are under way then may be in
+    one of the counts only.
     """
 
     counted: int
