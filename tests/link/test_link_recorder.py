@@ -560,6 +560,10 @@ def test_a_second_recorder_falls_back_and_says_why(veth: tuple[str, str]) -> Non
 def test_what_makes_no_sense_is_refused(netns: Namespace) -> None:
     with pytest.raises(LinkError, match="no network interface 'nil0'"):
         open_recorder(Wish(), "nil0")
+    if Path("/dev/net/tun").exists():
+        sh("ip", "tuntap", "add", "tun0", "mode", "tun")
+        with pytest.raises(LinkError, match="tun0 is no Ethernet interface"):
+            open_recorder(Wish(), "tun0")
     for wish in {"snap": 5}, {"ring": 5}, {"keep": 5, "path": Path("x")}, {"keep": 0}:
         with pytest.raises(PlanError):
             Wish(**wish)

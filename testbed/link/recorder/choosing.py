@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from testbed.errors import Unsupported
+from testbed.errors import LinkError, Unsupported
 from testbed.link.ebpf import can_load
+from testbed.link.netlink import RouteNetlink
 from testbed.link.nic import LinkWatch, wait_for_link
 from testbed.link.recorder.batch import Engine
 from testbed.link.recorder.envelope import heading
@@ -28,6 +29,9 @@ def open_recorder(
     ``name`` is what the file calls the interface; ``in_kernel`` False lets no program see its
     frames. Raises LinkError where nothing can record.
     """
+    with RouteNetlink() as route:
+        if route.link(interface).mac is None:
+            raise LinkError(f"{interface} is no Ethernet interface, and nothing else is recorded")
     watch = LinkWatch(interface)
     try:
         engine, why = _open_engine(wish, interface, in_kernel=in_kernel)
