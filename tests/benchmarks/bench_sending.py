@@ -180,7 +180,7 @@ def replayed(*argv: str) -> Measure:
     def measure() -> float:
         times = CABLE.heard(lambda: play(argv, timed=True), stamp_every=1)
         due = recording()[0].due
-        wrong = (times - times[0]) - (due - due[0])  # type: ignore[operator,index]
+        wrong = (times - times[0]) - (due - due[0])  # type: ignore[index]
         return float(np.median(np.abs(wrong)) / 1000)
 
     return measure
