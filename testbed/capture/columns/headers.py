@@ -22,7 +22,7 @@ from testbed.capture.columns.columns import Columns
 from testbed.capture.columns.grouping import Flows, group
 from testbed.capture.columns.parallel import in_parts
 from testbed.capture.columns.peeling import Peeler
-from testbed.capture.columns.usual import read_usual
+from testbed.capture.columns.usual import read_tagged, read_usual, read_version_6
 
 __all__ = ["Headers", "read_headers"]
 
@@ -115,22 +115,35 @@ def read_headers(columns: Columns) -> Headers:
     """
     gather, addresses = Gather(columns.data), Addresses()
     count = len(columns)
-    found: dict[str, npt.NDArray[Any]] = {
-        name: np.empty(count, kind) for kind, names in _KINDS.items() for name in names
-    }
+    found = _empty(count)
     others: list[Ints] = []
 
     def usual(begin: int, stop: int) -> None:
         for first in range(begin, stop, _BLOCK):
             span = slice(first, min(stop, first + _BLOCK))
             into = {name: array[span] for name, array in found.items()}
-            others.append(first + read_usual(columns.where(span), gather, into))
+            rest = read_usual(columns.where(span), gather, into)
+            if len(rest):
+                part = _empty(len(rest))
+                tagged = read_tagged(columns.where(first + rest), gather, part)
+                for name, array in part.items():
+                    into[name][rest] = array
+                rest = rest[tagged]
+            others.append(first + rest)
 
     in_parts(usual, count, _PART)
     rest = np.sort(np.concatenate(others)) if others else np.empty(0, np.int64)
     # In order: IPv6 addresses are numbered as they come.
     for first in range(0, len(rest), _BLOCK):
         rows = rest[first : first + _BLOCK]
-        for name, part in Peeler(columns.where(rows), gather, addresses).read().items():
-            found[name][rows] = part
+        part = _empty(len(rows))
+        left = read_version_6(columns.where(rows), gather, addresses, part)
+        for name, array in Peeler(columns.where(rows[left]), gather, addresses).read().items():
+            part[name][left] = array
+        for name, array in part.items():
+            found[name][rows] = array
     return Headers(columns, gather, addresses, **found)
+
+
+def _empty(count: int) -> dict[str, npt.NDArray[Any]]:
+    return {name: np.empty(count, kind) for kind, names in _KINDS.items() for name in names}
