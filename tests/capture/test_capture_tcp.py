@@ -167,6 +167,10 @@ def test_retransmissions_are_told_apart_by_their_cause():
     assert causes(scenes()["spurious"]) == [Cause.SPURIOUS]
     tail = [*opened(), up(1001), down(1101, wait=0.05), up(1101), up(1101, wait=0.11), down(1201)]
     assert causes(tail) == [Cause.PROBE]
+    # The last of several is a probe however late; of one alone the second time is the timer's.
+    two = [*opened(), up(1001), down(1101, wait=0.05), up(1101), up(1201), up(1201, wait=0.9)]
+    assert causes(two) == [Cause.PROBE]
+    assert causes([*tail[:-1], up(1101, wait=0.22), down(1201)]) == [Cause.PROBE, Cause.TIMEOUT]
     back_to_n = [*opened(), *(up(1001 + 100 * n, wait=0.001) for n in range(3))]
     back_to_n += [up(1001, wait=1.0), up(1101, wait=0.001), down(1301)]
     assert causes(back_to_n) == [Cause.TIMEOUT, Cause.RECOVERY]

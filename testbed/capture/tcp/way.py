@@ -18,6 +18,8 @@ _LEAST_TIMEOUT = 190_000_000
 """No sender waits less for its timer (RFC 6298 says 1 s, Linux 200 ms); in nanoseconds."""
 
 
+_DELAYED_ACK = 220_000_000
+"""What RFC 8985 allows for a delayed ACK, 200 ms, and a tick of the clock; in nanoseconds."""
 _HOLES = 1000
 """How many holes of a direction are remembered, the latest ones."""
 
@@ -140,9 +142,13 @@ class Way:
         found: list[tuple[int, Cause]] = []
         _, trips = self.round_trips
         trip = int(np.median(trips)) if len(trips) else 0
-        recovering = -1
+        recovering = probed = -1
         for place in np.flatnonzero(self.again).tolist():
             cause = self._cause(place, trip, int(self.start[place]) < recovering)
+            if cause is Cause.PROBE:
+                # One probe at most (RFC 8985 7.3), then the timer counts.
+                cause = Cause.TIMEOUT if self.start[place] == probed else cause
+                probed = int(self.start[place])
             found.append((place, cause))
             if cause in {Cause.FAST, Cause.TIMEOUT}:
                 recovering = int(self.end[:place].max(initial=0))
@@ -155,12 +161,22 @@ class Way:
         if flags & Flag.FAST_RETRANSMISSION or self._reported(place):
             return Cause.RECOVERY if inside and not self._idle(place, trip) else Cause.FAST
         waited = self._waited(place)
-        last = int(self.end[place]) == int(self.end[:place].max(initial=0))
-        if last and trip and not inside and trip <= waited < max(_LEAST_TIMEOUT, 2 * trip):
+        if trip and not inside and self._is_probe(place, waited, trip):
             return Cause.PROBE
         if inside and not self._idle(place, trip):
             return Cause.RECOVERY
         return Cause.TIMEOUT
+
+    def _is_probe(self, place: int, waited: int, trip: int) -> bool:
+        """Whether the last segment goes again, where a timer would have sent the first one.
+
+        Of one segment alone only the time can tell: two round trips, and what an ACK may be
+        delayed (RFC 8985 7.2).
+        """
+        if waited < trip or int(self.end[place]) != int(self.end[:place].max(initial=0)):
+            return False
+        alone = int(self.start[place]) <= int(self.acknowledged[place])
+        return not alone or waited < 2 * trip + _DELAYED_ACK
 
     def _waited(self, place: int) -> int:
         """How long nothing had been sent."""
