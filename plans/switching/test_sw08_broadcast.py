@@ -5,6 +5,8 @@ with a group address as its source leaves no entry (IEEE 802.1Q 8.7: individual 
 learned), and broadcasts still reach everybody after it.
 """
 
+from collections import Counter
+
 import pytest
 
 from testbed import (
@@ -91,14 +93,16 @@ def expect_broadcasts(bench: Bench, state: int) -> None:
         leaf: [frame for other, frames in shouts.items() if other != leaf for frame in frames]
         for leaf in LEAVES
     }
+    came = {leaf: Counter(each.data for each in seen.at(f"{leaf}--dut").frames) for leaf in LEAVES}
     for leaf, others in expected.items():
-        for frame in others:  # first: a switch that loses broadcasts loses the bench's own, too
-            seen.at(f"{leaf}--dut").expect(match.raw(frame.emit(pad=True)))
+        for data in (frame.emit(pad=True) for frame in others):
+            if not came[leaf][data]:  # first: a switch that loses these loses the bench's own, too
+                seen.at(f"{leaf}--dut").expect(match.raw(data))
     for leaf, others in expected.items():
-        for frame in others:
-            seen.at(f"{leaf}--dut").expect_count(match.raw(frame.emit(pad=True)), 1)
-        for frame in shouts[leaf]:
-            seen.at(f"{leaf}--dut").expect_none(match.eth(src=frame.src))
+        for data in (frame.emit(pad=True) for frame in others):
+            if came[leaf][data] != 1:
+                seen.at(f"{leaf}--dut").expect_count(match.raw(data), 1)
+        seen.at(f"{leaf}--dut").expect_none(match.eth(src=shouts[leaf][0].src))
         seen.at(f"{leaf}--dut").expect_count(match.containing(MARK), len(others))
 
 
