@@ -81,11 +81,12 @@ from testbed.sim.switch.defects import (
     frames,
     learning,
     services,
+    speed,
     table,
     vlans,
 )
 from testbed.stack.variants import Defect
-from testbed.timing import microseconds
+from testbed.timing import Duration, microseconds
 
 EVERY = [
     value
@@ -296,12 +297,75 @@ def test_a_defect_does_what_its_name_says(defect, see, good, wrong):
     assert see(Bed(defect)) == wrong
 
 
+def passed_on(count: int, gap: int, *, to: bytes = B):
+    """How many of so many frames come out at p2, where ``to`` may be; ``gap`` is in ns."""
+
+    def see(bed: Bed) -> int:
+        bed.send("p2", eth(A, B))
+        return len(bed.send("p1", *[eth(to, A)] * count, gap=Duration(gap)).get("p2", ()))
+
+    return see
+
+
+def last_of(count: int):
+    """How long the last of some frames that come at once takes, in ns."""
+
+    def see(bed: Bed) -> int:
+        bed.send("p2", eth(A, B))
+        for _ in range(count):
+            bed.switch.receive(eth(B, A), bed.now, "p1")
+        return max(at for at, _ in bed.switch.fabric.waiting) - bed.now
+
+    return see
+
+
+def after_a_reset(bed: Bed) -> int:
+    """How many of ten frames come out at p2 as soon as its link is back."""
+    bed.send("p2", eth(A, B))
+    for up in (False, True):
+        bed.switch.set_link("p2", up, bed.now)
+    return len(bed.send("p1", *[eth(B, A)] * 10).get("p2", ()))
+
+
+UNDER_LOAD = [
+    (speed.SLOW_ENGINE, passed_on(100, 700), 100, range(45, 60)),
+    (speed.LOSES_WHEN_FULL, passed_on(100, 700), 100, range(45, 60)),
+    (speed.LOSES_ONE_IN_A_HUNDRED, passed_on(1000, 5000), 1000, range(980, 991)),
+    (speed.TAKES_A_MILLISECOND, last_of(1), 4000, [1_004_000]),
+    (speed.LONG_QUEUE, last_of(10), 4000, [40_000]),
+    (speed.SHALLOW_BUFFER, passed_on(1000, 700), 1000, range(500, 700)),
+    (speed.DEAF_WHILE_BUSY, passed_on(1000, 700), 1000, range(1, 20)),
+    (speed.LISTENS_AFTER_RESET, after_a_reset, 10, [0]),
+    (speed.NARROW_BACKPLANE, passed_on(1000, 700), 1000, range(200, 500)),
+    (speed.BLOCKS_HEAD_OF_LINE, passed_on(1000, 700), 1000, range(50, 300)),
+    (speed.BROADCASTS_BY_PROCESSOR, passed_on(100, 10_000, to=ALL), 100, [20]),
+    *(
+        (defect, *next((see, good, [wrong]) for same, see, good, wrong in CASES if same is like))
+        for defect, like in (
+            (speed.PASSES_RUNTS, frames.FORWARDS_RUNTS),
+            (speed.PASSES_DAMAGED, frames.CUTS_THROUGH),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("defect", "see", "good", "wrong"), UNDER_LOAD, ids=[str(case[0]) for case in UNDER_LOAD]
+)
+def test_what_benchmarks_must_find_is_there(defect, see, good, wrong):
+    assert see(Bed()) == good
+    assert see(Bed(defect)) in wrong
+
+
 def test_every_defect_is_tried_and_told_in_a_sentence():
-    assert {case[0] for case in CASES} == set(EVERY)
+    assert {case[0] for case in (*CASES, *UNDER_LOAD)} == set(EVERY)
     assert len({(defect.behaviour, defect.name) for defect in EVERY}) == len(EVERY) >= 100
     for defect in EVERY:
         assert defect.story.endswith(".")
-        assert defect.behaviour in {f"SW-{n:02}" for n in (*range(1, 19), 20)}
+        assert defect.behaviour in {
+            *(f"SW-{n:02}" for n in (*range(1, 19), 20)),
+            *(f"BM-{n:02}" for n in range(1, 11)),
+        }
 
 
 @settings(max_examples=30)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from testbed.sim.link import OVERHEAD
-from testbed.sim.switch.defects.frames import CUTS_THROUGH, FORWARDS_RUNTS
+from testbed.sim.switch.defects import frames
 from testbed.sim.switch.egress import Egress
 from testbed.sim.switch.fabric import LATENCY, Fabric
 from testbed.sim.switch.forwarder import Forwarder
@@ -230,12 +230,12 @@ BROADCASTS_BY_PROCESSOR: Final = Defect(
 PASSES_RUNTS: Final = Defect(
     "passes runts on",
     "BM-10",
-    FORWARDS_RUNTS.story,
-    FORWARDS_RUNTS.mixins,
+    frames.FORWARDS_RUNTS.story,
+    frames.FORWARDS_RUNTS.mixins,
 )
 PASSES_DAMAGED: Final = Defect(
     "passes damaged frames on",
     "BM-10",
-    CUTS_THROUGH.story,
-    CUTS_THROUGH.mixins,
+    frames.CUTS_THROUGH.story,
+    frames.CUTS_THROUGH.mixins,
 )
