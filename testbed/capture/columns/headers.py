@@ -28,6 +28,8 @@ __all__ = ["Headers", "read_headers"]
 
 _BLOCK = 1 << 13
 """Small enough that what a block needs stays in the processor's cache, and in the heap."""
+_REST = 1 << 16
+"""Of what is not so usual: each IPv6 address is looked up once in a block."""
 _PART = 1 << 17
 """Packets that are worth a thread."""
 
@@ -116,7 +118,7 @@ def read_headers(columns: Columns) -> Headers:
     gather, addresses = Gather(columns.data), Addresses()
     count = len(columns)
     found = _empty(count)
-    others: list[Ints] = []
+    others: dict[int, Ints] = {}
 
     def usual(begin: int, stop: int) -> None:
         for first in range(begin, stop, _BLOCK):
@@ -129,13 +131,13 @@ def read_headers(columns: Columns) -> Headers:
                 for name, array in part.items():
                     into[name][rest] = array
                 rest = rest[tagged]
-            others.append(first + rest)
+            others[first] = first + rest
 
     in_parts(usual, count, _PART)
-    rest = np.sort(np.concatenate(others)) if others else np.empty(0, np.int64)
     # In order: IPv6 addresses are numbered as they come.
-    for first in range(0, len(rest), _BLOCK):
-        rows = rest[first : first + _BLOCK]
+    rest = np.concatenate([np.empty(0, np.int64), *(others[first] for first in sorted(others))])
+    for first in range(0, len(rest), _REST):
+        rows = rest[first : first + _REST]
         part = _empty(len(rows))
         left = read_version_6(columns.where(rows), gather, addresses, part)
         for name, array in Peeler(columns.where(rows[left]), gather, addresses).read().items():

@@ -89,11 +89,13 @@ def read_usual(columns: Columns, gather: Gather, into: dict[str, npt.NDArray[Any
     if last < 0 or not any(ethernet):
         return np.arange(len(columns))
     frames = gather.runs(np.minimum(columns.offset, last), _SIZE).view(_FRAME)
+    usual: Bools = frames["kind"] == 0x0800
+    if not usual.any():
+        return np.arange(len(columns))
     first, second = frames["first"].astype(np.uint32), frames["second"].astype(np.uint32)
     third = frames["third"].astype(np.uint32)
     total = (first & 0xFFFF).astype(np.int32)
     protocol = (third >> 16).astype(np.uint8)
-    usual = frames["kind"] == 0x0800
     usual &= first >> 24 == 0x45
     usual &= second & 0x3FFF == 0
     usual &= columns.offset <= last
