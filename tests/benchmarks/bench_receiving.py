@@ -30,8 +30,11 @@ from testbed.link.streams.xdp import XdpSender
 from testbed.wire.frame import Direction
 
 STREAMS = 1000
-COUNT = 1_500_000
+COUNT = 1_000_000
 WARM = 100_000
+TRIES = 3
+"""Runs of which the fastest is a round: what else the machine does can only slow them. Peers have
+as many at least, on their ladder."""
 STEP = 1.125
 TRIAL = 0.15
 """Seconds that one rung of the ladder takes."""
@@ -78,7 +81,7 @@ def counted() -> Measure:
             raise RuntimeError(f"the interface counted otherwise: {tally.balance}")
         return rate
 
-    return measure
+    return lambda: max(measure() for _ in range(TRIES))
 
 
 def dropped() -> Measure:
@@ -88,7 +91,7 @@ def dropped() -> Measure:
 
     def measure() -> float:
         with Program(code) as program, XdpLink(program, index):
-            return run(Pace(), COUNT)[1]
+            return max(run(Pace(), COUNT)[1] for _ in range(TRIES))
 
     return measure
 
