@@ -437,6 +437,33 @@ def test_frames_of_several_cpus_are_in_the_order_of_time(veth: tuple[str, str]) 
     assert [int.from_bytes(each[14:16], "big") for each in packets(recorder)] == list(range(120))
 
 
+@needs_bpf
+def test_several_cpus_at_once_are_recorded_to_the_frame(veth: tuple[str, str]) -> None:
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) < 2:
+        pytest.skip("one CPU")
+    count = 20_000
+    with recording(veth[1], "XDP", take=True) as recorder:
+        senders = []
+        for flow, cpu in enumerate(allowed[:2]):
+            os.sched_setaffinity(0, {cpu})  # threads inherit it
+            frames = Frames(HEAD + bytes([flow]) + bytes(59), vary={"payload[10:18]": Increment()})
+            job = Job(Blend([frames]), Pace(20_000), count=count)
+            senders.append(PacketSender(job, Outlet.find(veth[0])))
+            senders[-1].start()
+        os.sched_setaffinity(0, allowed)
+        await_that(lambda: all(sender.done for sender in senders))
+        for sender in senders:
+            sender.stop()
+        await_that(lambda: received(veth[1]) == 2 * count)
+    found = packets(recorder)
+    assert len(found) + recorder.lost == 2 * count == recorder.passed
+    for flow in range(2):
+        numbers = [int.from_bytes(each[24:32], "big") for each in found if each[14] == flow]
+        assert numbers == sorted(set(numbers))
+        assert recorder.lost or numbers == list(range(count))
+
+
 def test_a_ring_goes_round_many_times_and_no_frame_is_touched(
     engine: str, veth: tuple[str, str]
 ) -> None:

@@ -143,8 +143,8 @@ class XdpEngine:
         horizon = min(horizon, *(ring.known_until() for ring in waiting))
         for ring in waiting:
             ring.leave(horizon)
-        merged = merge([batch for ring in waiting for batch in ring.batches()])
-        return [merged] if len(merged) else []
+        batches = [batch for ring in waiting for batch in ring.batches()]
+        return [merge(batches)] if batches else []  # all may have come just now
 
     def release(self) -> None:
         """Let what was taken be overwritten."""
@@ -310,7 +310,7 @@ class _Ring:
 
 
 def merge(batches: list[Batch]) -> Batch:
-    """The blocks of several rings, in the order of time."""
+    """The blocks of several rings, one batch at least, in the order of time."""
     times = np.concatenate([read_times(each.data, each.starts) for each in batches])
     sizes = np.concatenate(
         [np.diff(each.starts, append=len(each.data)).astype(np.int64) for each in batches]
@@ -321,7 +321,7 @@ def merge(batches: list[Batch]) -> Batch:
     places[order] = ends - sizes[order]
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
-    data = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
+    data = np.empty(int(ends[-1]), np.uint8)
     losses: list[tuple[int, int]] = []
     row = 0
     for each in batches:
@@ -330,7 +330,7 @@ def merge(batches: list[Batch]) -> Batch:
         losses += [(int(ranks[row + at]), lost) for at, lost in each.losses]
         row += len(each)
     matched = None
-    if batches and batches[0].matched is not None:
+    if batches[0].matched is not None:
         marks = [each.matched for each in batches if each.matched is not None]
         matched = np.concatenate(marks)[order]
     return Batch(data, ends - sizes[order], sorted(losses), matched)
