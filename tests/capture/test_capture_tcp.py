@@ -187,6 +187,19 @@ def test_what_comes_too_soon_was_sent_again_where_it_had_been_seen_and_overtaken
         assert [cause for _, cause in connection.up.causes] == why
 
 
+def test_what_the_network_brought_twice_was_not_sent_again():
+    sends = [*opened(), *(up(1001 + 100 * n, wait=0.1) for n in range(3)), up(1201, wait=0.3)]
+    for last, why in ((5, Cause.COPIED), (6, Cause.PROBE)):
+        data = bytearray(pcap_of([sends]))
+        at = 24
+        for number in (*range(len(sends) - 1), last):
+            at += 16
+            data[at + 18 : at + 20] = number.to_bytes(2, "big")
+            at += 54 + (100 if number > 2 else 0)
+        (connection,) = analyse(read_columns(bytes(data)))
+        assert [cause for _, cause in connection.up.causes] == [why]
+
+
 def test_sack_blocks_tell_of_holes():
     blocks = [(1101, 1201), (1301, 1401)]
     sends = [up(1001 + 100 * n, wait=0.001) for n in range(4)]

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from testbed.capture.columns.arrays import Ints
+from testbed.capture.columns.arrays import Bools, Ints
 from testbed.capture.tcp.cwnd import CongestionWindow, estimate_window
 from testbed.capture.tcp.flags import ACK, FIN, RST, SYN, Flag
 from testbed.capture.tcp.options import Options
@@ -166,11 +166,28 @@ class Connection:
             length=segments.length[mine],
             control=segments.flags[mine],
             flags=self.flags[mine],
+            copied=self._copied(mine),
             answered=segments.time[acks],
             ack=ack,
             edge=ack + (segments.window[acks] << shift),
             sack=np.stack((segments.time[sacks.segment[theirs]], left, right), axis=1),
         )
+
+    def _copied(self, mine: Ints) -> Bools:
+        """Which packets have the identification of an earlier one with the same segment.
+
+        Only where a sender counts its packets, as most do in IPv4 (RFC 6864 lets it be).
+        """
+        headers, rows = self.segments.headers, self.segments.header[mine]
+        ident = headers.ident[rows].astype(np.int64)
+        copied = np.zeros(len(mine), np.bool_)
+        asked = np.flatnonzero((headers.version[rows] == 4) & (self.segments.length[mine] > 0))
+        if 2 * len(np.unique(ident[asked])) <= len(asked):
+            return copied
+        keys = self.segments.sequence[mine][asked].astype(np.int64) << 16 | ident[asked]
+        _, first = np.unique(keys, return_index=True)
+        copied[np.delete(asked, first)] = True
+        return copied
 
     def _reached(self, mine: Ints, others: Ints) -> Ints:
         """The highest number that a direction had come to before segments of the other one."""

@@ -31,6 +31,7 @@ class Cause(Enum):
     TIMEOUT = "timeout"  # nothing came, and the timer went off (RFC 6298)
     PROBE = "probe"  # the last segment again, to provoke an answer (TLP, RFC 8985 7)
     SPURIOUS = "spurious"  # it had been acknowledged already
+    COPIED = "copied"  # it was not: the network brought the same packet twice
     RECOVERY = "recovery"  # it followed one of these before it was acknowledged
 
 
@@ -41,7 +42,8 @@ class Way:
     ``index`` are places in the capture's ``Segments``. Numbers count from the first segment's;
     ``end`` is the one behind a segment. ``answered`` is where the other's ACKs were, ``ack`` what
     they acknowledged, ``edge`` the end of the window that they announced: all in this direction's
-    numbers. ``sack`` holds rows of ``answered``-time, left and right edge of every SACK block.
+    numbers. ``copied`` are packets that came twice, by their identification. ``sack`` holds rows of
+    ``answered``-time, left and right edge of every SACK block.
     """
 
     index: Ints
@@ -51,6 +53,7 @@ class Way:
     length: Ints
     control: Ints
     flags: Ints
+    copied: Bools
     answered: Ints
     ack: Ints
     edge: Ints
@@ -156,6 +159,8 @@ class Way:
 
     def _cause(self, place: int, trip: int, inside: bool) -> Cause:
         flags = int(self.flags[place])
+        if self.copied[place]:
+            return Cause.COPIED
         if flags & Flag.SPURIOUS_RETRANSMISSION:
             return Cause.SPURIOUS
         if flags & Flag.FAST_RETRANSMISSION or self._reported(place):
