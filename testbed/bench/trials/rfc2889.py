@@ -158,6 +158,8 @@ class Congestion:
     """The share of the frames to the congested port that was lost."""
     uncongested_loss: float
     """Of those to the other one: above 0, the head of the line is blocked."""
+    overloaded: bool
+    """Whether the congested port was offered more than its line carries, as far as is known."""
 
     @property
     def congested(self) -> bool:
@@ -168,6 +170,8 @@ class Congestion:
     def told(self) -> str:
         """What RFC 2889 5.5.3 has reported."""
         if not self.congested and self.uncongested_loss <= NO_LOSS:
+            if not self.overloaded:
+                return "not congested: the tester offers less than the line carries"
             return "no loss: back pressure, or buffers for more than a trial"
         blocked = self.uncongested_loss > NO_LOSS
         return "head of line blocked" if blocked else "no head of line blocked, no back pressure"
@@ -187,7 +191,11 @@ def congestion(kit: Kit) -> tuple[Congestion, ...]:
         pps = limit.top / 2
         kit.bench.say(f"{kit.device}: congestion, {size} bytes: {pps:,.0f} frames/s from each")
         trial = kit.trial(flows, pps)
-        found.append(Congestion(size, limit, trial.loss_of(*flows[1:]), trial.loss_of(flows[0])))
+        line = kit.course.line_pps(size, congested)
+        offered = sum(trial.sent[flow.stream] for flow in flows[1:]) / trial.span
+        over = line is None or offered > line
+        losses = trial.loss_of(*flows[1:]), trial.loss_of(flows[0])
+        found.append(Congestion(size, limit, *losses, over))
     kit.record(
         "Congestion control",
         "RFC 2889 5.5",
