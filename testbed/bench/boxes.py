@@ -23,7 +23,8 @@ _PROBE, _ANSWER = _BEHIND(14, 4, 0), _BEHIND(6, 2, 2)
 _ARP = _BEHIND(-2, 2, 0x0806) & (_PROBE | _ANSWER)
 _QUOTING = _BEHIND(9, 1, 1) & (_INSIDE(0, 1, 3, 5) | _INSIDE(0, 1, 11, 12))
 _TAGGED = FrameField(12, 2, 0x8100) | FrameField(12, 2, 0x88A8)
-_ODDLY_TAGGED = FrameField(12, 2, 0x9100) | (_TAGGED & ~_BEHIND(-2, 2, 0, 0xFFFF))
+_OLD_TAG = FrameField(12, 2, 0x9100) | _BEHIND(-2, 2, 0x9100)
+_ODDLY_TAGGED = _OLD_TAG | (_TAGGED & ~_BEHIND(-2, 2, 0, 0xFFFF))
 _MAYBE_OURS = _ARP | _BEHIND(0, 4, _MAGIC) | _INSIDE(8, 4, _MAGIC) | _QUOTING | _ODDLY_TAGGED
 """Frames that may be the bench's own: ARP probes and their answers, beacons in broadcasts and in
 datagrams, ICMP errors about beacons, and frames with tags that hide what they are."""

@@ -324,11 +324,14 @@ def _bounds(layer: str, field: str, longer: object, shorter: object) -> Wanted:
     bounds: list[tuple[str, Want]] = []
     if longer is not None:
         low = _limit(f"{layer}.longer_than", longer)
-        test = Want(f"more than {low}", lambda got: bool(got > low), f"longer_than={low}")
+        more = range(low + 1, 1 << 16)
+        test = Want(f"more than {low}", lambda got: bool(got > low), f"longer_than={low}", more)
         bounds.append((field, test))
     if shorter is not None:
         high = _limit(f"{layer}.shorter_than", shorter)
-        test = Want(f"less than {high}", lambda got: bool(got < high), f"shorter_than={high}")
+        test = Want(
+            f"less than {high}", lambda got: bool(got < high), f"shorter_than={high}", range(high)
+        )
         bounds.append((field, test))
     return tuple(bounds)
 
@@ -353,7 +356,8 @@ def _bits(has: object, lacks: object) -> Wanted:
             raise PlanError(f"tcp.{name}: {error}") from None
         text = kind.show(bits)
         accepts = _all_set(bits) if name == "has" else _none_set(bits)
-        tests.append(("flags", Want(f"{told} {text}", accepts, f"{name}={text}")))
+        values, mask = (int(bits) if name == "has" else 0,), int(bits)
+        tests.append(("flags", Want(f"{told} {text}", accepts, f"{name}={text}", values, mask)))
     return tuple(tests)
 
 

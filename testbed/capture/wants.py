@@ -42,12 +42,15 @@ _SHOWN_BYTES = 24
 class Want:
     """A test of one field's value, and the text that tells it.
 
-    ``written`` is how a plan writes it, where that is not ``field=text``.
+    ``written`` is how a plan writes it, where that is not ``field=text``. ``values`` are those that
+    are accepted, of the bits of ``mask``, where they can be told; None where only ``accepts`` can.
     """
 
     text: str
     accepts: Callable[[Any], bool]
     written: str = ""
+    values: Collection[Any] | IPv4Network | None = None
+    mask: int | None = None
 
 
 class Kind(ABC):
@@ -194,7 +197,7 @@ def want(name: str, kind: Kind, value: object) -> Want:
         if isinstance(value, str) and "/" in value and isinstance(kind, Address):
             value = IPv4Network(value)
         if isinstance(value, IPv4Network) and isinstance(kind, Address):
-            return Want(str(value), value.__contains__)
+            return Want(str(value), value.__contains__, values=value)
         if isinstance(value, range) and isinstance(kind, Number):
             return _range(kind, value)
         if _is_collection(kind, value):
@@ -202,7 +205,7 @@ def want(name: str, kind: Kind, value: object) -> Want:
         wanted = kind.read(value)
     except (TypeError, ValueError, WireError) as error:
         raise PlanError(f"{name}: {error}") from None
-    return Want(kind.show(wanted), lambda got: kind.equal(got, wanted))
+    return Want(kind.show(wanted), lambda got: kind.equal(got, wanted), values=(wanted,))
 
 
 def _is_predicate(value: object) -> bool:
@@ -239,11 +242,13 @@ def describe_callable(test: Callable[..., object]) -> str:
 
 
 def _range(kind: Number, values: range) -> Want:
-    if not values or max(values) < 0 or min(values) >= 1 << kind.bits:
+    # The ends, and not min() and max(): those would go through all of it.
+    least, most = sorted((values[0], values[-1])) if values else (0, -1)
+    if most < 0 or least >= 1 << kind.bits:
         raise ValueError(f"{values} holds no value of 0 to {(1 << kind.bits) - 1}")
-    low, high = kind.show(min(values)), kind.show(max(values))
+    low, high = kind.show(least), kind.show(most)
     step = f" by {abs(values.step)}" if abs(values.step) > 1 else ""
-    return Want(f"{low}..{high}{step}", values.__contains__)
+    return Want(f"{low}..{high}{step}", values.__contains__, values=values)
 
 
 def _one_of(kind: Kind, values: Collection[object]) -> Want:
@@ -254,5 +259,7 @@ def _one_of(kind: Kind, values: Collection[object]) -> Want:
     if isinstance(values, set | frozenset):
         texts.sort()
     return Want(
-        f"one of {', '.join(texts)}", lambda got: any(kind.equal(got, each) for each in wanted)
+        f"one of {', '.join(texts)}",
+        lambda got: any(kind.equal(got, each) for each in wanted),
+        values=tuple(wanted),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from testbed.errors import Unsupported
 from testbed.hosts.box import BoxDirection, Bypass
+from testbed.labs.translating import translate
 from testbed.link.nic import wait_for_link
 from testbed.link.port import KernelPort
 from testbed.timing import seconds
@@ -22,7 +23,14 @@ def open_bypass(way: BoxDirection) -> Bypass:
         if not isinstance(tap.port, KernelPort):
             raise Unsupported(f"{tap.port.name} is no NIC of this machine")
         ports.append(BoxPort.find(tap.port.interface))
-    engine = Engine(*ports, push=way.take, pump=way.source.pump, hear=way.hear, count=way.count)
+    engine = Engine(
+        *ports,
+        push=way.take,
+        pump=way.source.pump,
+        hear=way.hear,
+        count=way.count,
+        translate=translate,
+    )
     # Some NICs begin anew, their link included, when they take a program.
     for tap, port in zip((way.source, way.sink), ports, strict=True):
         wait_for_link(port.interface, LINK_WITHIN)

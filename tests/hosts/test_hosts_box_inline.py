@@ -5,9 +5,10 @@ import threading
 import time
 
 import pytest
-from box_rig import Rig, frame, in_kernel, number
+from box_rig import HEAD, Rig, frame, in_kernel, number
 from netns import sh
 
+from testbed.capture import match
 from testbed.errors import LinkError
 from testbed.hosts import RealLoop
 from testbed.labs.bypass import open_bypass
@@ -218,6 +219,28 @@ def test_nothing_is_lost_or_overtaken_while_hands_change(rig, late):
     assert [number(each) for each in rig.heard] == list(range(count))
     assert seen == {"XDP", "user space"}
     rig.box.check_alive()
+
+
+def test_a_matcher_decides_in_the_kernel_and_python_is_asked_where_a_frame_is_not_plain(rig):
+    def segment(n, options=b"", data=b"x"):
+        control = (20 + len(options)) // 4 << 4
+        tcp = b"\0\x50\0\x50" + n.to_bytes(4, "big") + bytes(4) + bytes([control, 16]) + bytes(6)
+        tcp += options + data
+        ip = b"\x45\0" + (20 + len(tcp)).to_bytes(2, "big") + bytes(5) + b"\x06" + bytes(10)
+        return (HEAD[:12] + b"\x08\x00" + ip + tcp).ljust(60, b"\0")
+
+    other = b"\x02\x04\x05\xb4"
+    sent = [segment(0), segment(1, data=b""), segment(2, other), segment(3), segment(4, other, b"")]
+    nth = Nth(2, 3, matching=match.tcp(longer_than=0))
+    far = rig._socket("far")
+    with in_kernel(rig, Drop(nth)):
+        rig.send(*sent)
+        assert rig.loop.run_until(lambda: rig.way.sent == 3, seconds(5))
+        assert rig.way.actions["drop"] == 2
+        assert rig.way.engine == "XDP"
+        assert [far.recv(2000) for _ in range(3)] == [sent[0], sent[1], sent[4]]
+    assert nth.seen == 3
+    far.close()
 
 
 def test_a_sink_without_a_link_is_an_error_of_the_rig(rig):

@@ -20,7 +20,7 @@ from testbed.link import (
     any_frame,
 )
 from testbed.link.ebpf import can_load
-from testbed.link.impair.fields import FrameField, TcpData
+from testbed.link.impair.fields import FrameField, Ipv4Whole, TcpData, UdpWhole
 from testbed.timing import Duration
 
 pytestmark = pytest.mark.skipif(not can_load().works, reason=can_load().why)
@@ -74,6 +74,8 @@ def selector(luck, depth=0):
             lambda: PORT,
             lambda: ~ARP & (PORT | FrameField(0, 1, 0, 127)),
             TcpData,
+            Ipv4Whole,
+            UdpWhole,
             lambda: TcpData(700) | FrameField(13, 4, 0, 1 << 31, mask=0xF0F0F0F0),
             lambda: Chance(luck.choice((0, 0.1, 0.5, 1)), luck.randrange(-5, 1 << 70), inner),
             lambda: GilbertElliott(0.2, 0.3, luck.randrange(100), in_bad=0.8, matching=inner),

@@ -20,9 +20,11 @@ __all__ = [
     "FieldTest",
     "FrameField",
     "Guarded",
+    "Ipv4Whole",
     "Layer",
     "Not",
     "TcpData",
+    "UdpWhole",
 ]
 
 Layer = Literal["frame", "payload", "transport"]
@@ -36,6 +38,7 @@ _MOST: Final = (1 << 32) - 1
 _FARTHEST: Final = 1024
 _IPV4: Final = 0x0800
 _TCP: Final = 6
+_UDP: Final = 17
 
 
 class FieldTest(ABC):
@@ -107,6 +110,34 @@ class TcpData(FieldTest):
             return False
         headers = tcp - ip + (frame[tcp + 12] >> 4) * 4
         return int.from_bytes(frame[ip + 2 : ip + 4], "big") >= headers + self.least
+
+
+@dataclass(frozen=True, slots=True)
+class Ipv4Whole(FieldTest):
+    """Frames that hold an IPv4 packet, or a fragment, whose lengths agree with the frame's."""
+
+    def __call__(self, frame: bytes) -> bool:
+        """Whether this frame is struck."""
+        start = _start(frame, "payload")
+        if start is None or int.from_bytes(frame[start - 2 : start], "big") != _IPV4:
+            return False
+        if start + 20 > len(frame) or frame[start] >> 4 != 4 or frame[start] & 15 < 5:
+            return False
+        total = int.from_bytes(frame[start + 2 : start + 4], "big")
+        return (frame[start] & 15) * 4 <= total <= len(frame) - start
+
+
+@dataclass(frozen=True, slots=True)
+class UdpWhole(FieldTest):
+    """UDP datagrams over IPv4 as long as they say, as their IPv4 header has it; with a header."""
+
+    def __call__(self, frame: bytes) -> bool:
+        """Whether this frame is struck."""
+        ip, udp = _start(frame, "payload"), _start(frame, "transport")
+        if ip is None or udp is None or udp + 8 > len(frame) or frame[ip + 9] != _UDP:
+            return False
+        length = int.from_bytes(frame[udp + 4 : udp + 6], "big")
+        return 8 <= length <= int.from_bytes(frame[ip + 2 : ip + 4], "big") - (udp - ip)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ from testbed.link.inline.ports import (
 )
 from testbed.link.inline.quiet import wait_for_programs
 from testbed.link.inline.script import Script, entrance
+from testbed.link.inline.selecting import Translate
 from testbed.link.inline.worker import Worker
 from testbed.link.offload import apply, liars, switch_off
 from testbed.link.size import HEADER
@@ -64,8 +65,9 @@ class Engine:
 
     ``push`` has Python decide about a frame that came at an instant, ``pump`` about all that the
     sockets have. ``hear`` is told what was done to frames by no stage, ``count`` how often an
-    action was done that was not written down. Raises Unsupported, with the reason, where there can
-    be no program, and BpfError where the kernel refuses one.
+    action was done that was not written down. ``translate``: see ``selecting``. Raises
+    Unsupported, with the reason, where there can be no program, and BpfError where the kernel
+    refuses one.
     """
 
     def __init__(
@@ -77,11 +79,13 @@ class Engine:
         pump: Callable[[], None],
         hear: Callable[[StageEvent], None],
         count: Callable[[str, int], None],
+        translate: Translate | None = None,
     ) -> None:
         require_taking(source)
         require_one_queue(source)
         require_prospect(sink)
         self.source, self.sink = source, sink
+        self._translate = translate
         self._push, self._pump, self._hear, self._count = push, pump, hear, count
         self.script: Script | None = None
         """What decides in the kernel now; None while Python does."""
@@ -212,7 +216,7 @@ class Engine:
     def _compile(self, stages: Sequence[Stage]) -> Script:
         sink = (self.sink.interface, self.sink.index, self.sink.mtu)
         try:
-            script = Script(stages, self._lane, sink)
+            script = Script(stages, self._lane, sink, translate=self._translate)
         except BpfError as error:
             raise Unsupported(f"the kernel does not take these stages: {error}") from error
         script.fit.stage.log.listener = self._hear

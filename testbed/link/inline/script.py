@@ -56,7 +56,7 @@ from testbed.link.inline.lane import (
 )
 from testbed.link.inline.parts import Altering, Copying, Fit, Holding, Losing, Narrow, Part
 from testbed.link.inline.queues import Delaying, Limiting, Queueing, Reordering
-from testbed.link.inline.selecting import Layout, test_code
+from testbed.link.inline.selecting import Layout, Translate, test_code
 from testbed.link.size import HEADER
 
 __all__ = ["Script", "entrance"]
@@ -70,7 +70,8 @@ class Script:
     """The stages of one way as programs of a lane that send to the port ``sink``.
 
     Raises Unsupported, with the reason, where a stage cannot be compiled, and BpfError where the
-    kernel does not take what was. ``by_hand``: see ``Coder``.
+    kernel does not take what was. ``translate``: see ``Layout``; ``by_hand``: see
+    ``Coder``.
     """
 
     def __init__(
@@ -79,12 +80,13 @@ class Script:
         lane: Lane,
         sink: tuple[str, int, int],
         *,
+        translate: Translate | None = None,
         by_hand: bool = False,
     ) -> None:
         self.lane = lane
         self._sink_name, self._sink, mtu = sink
         self._by_hand = by_hand
-        layout = Layout()
+        layout = Layout(translate)
         direct = _is_direct(stages)
         self.parts: list[Part] = [_part(stage, layout, lane, direct=direct) for stage in stages]
         self.fit = Fit(layout, self._sink_name, mtu)

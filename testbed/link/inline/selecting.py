@@ -15,28 +15,41 @@ from testbed.link.impair.fields import (
     FieldTest,
     FrameField,
     Guarded,
+    Ipv4Whole,
     Layer,
     Not,
     TcpData,
+    UdpWhole,
 )
 from testbed.link.impair.luck import UNIT, threshold
 from testbed.link.impair.select import Chance, GilbertElliott, Nth, Selector, any_frame, describe
 from testbed.link.inline.coder import SCRATCH, TOLD, Coder
 
-__all__ = ["Ask", "Layout", "ask"]
+__all__ = ["Ask", "Layout", "Translate", "ask", "test_code"]
 
+_FIELD_TESTS: Final = (FrameField, TcpData, Ipv4Whole, UdpWhole, AllOf, AnyOf, Not)
 _IPV4: Final = 0x0800
 _TCP: Final = 6
+_UDP: Final = 17
 _TURNS: Final = 1 << 16
 """The highest turn of an Nth: each is a bit."""
 _BANK: Final = _TURNS // 8
 
 
-class Layout:
-    """The memory of a script: who has which bytes of it. Selectors in two places are one."""
+Translate = Callable[[Selector], tuple[FieldTest, FieldTest] | None]
+"""Of a selector of some other kind: tests of frames that it strikes for sure, and of those that it
+does not strike for sure. None where nothing can be said."""
 
-    def __init__(self) -> None:
+
+class Layout:
+    """The memory of a script: who has which bytes of it. Selectors in two places are one.
+
+    ``translate`` knows selectors of other packages.
+    """
+
+    def __init__(self, translate: Translate | None = None) -> None:
         self.size = 0
+        self.translate = translate
         self._known: dict[int, Ask] = {}
 
     def words(self, count: int) -> int:
@@ -94,6 +107,19 @@ class _Fields(Ask):
     def code(self, coder: Coder, miss: str) -> None:
         coder.asm.store(R10, TOLD, 0)
         _test(coder, self.which, miss)
+
+
+class _Translated(Ask):
+    def __init__(self, which: Selector, yes: FieldTest, no: FieldTest) -> None:
+        super().__init__(which)
+        self._yes, self._no = yes, no
+
+    def code(self, coder: Coder, miss: str) -> None:
+        coder.asm.store(R10, TOLD, 0)
+        _test(coder, self._yes, miss)
+
+    def guards(self) -> Iterator[FieldTest]:
+        yield ~self._yes & ~self._no
 
 
 class _Guarded(Ask):
@@ -261,9 +287,12 @@ def ask(which: Selector, layout: Layout) -> Ask:
         GilbertElliott: lambda: _Burst(which, layout),  # type: ignore[arg-type]
         Nth: lambda: _Nth(which, layout),  # type: ignore[arg-type]
         Guarded: lambda: _Guarded(which),
-        **{kind: lambda: _Fields(which) for kind in (FrameField, TcpData, AllOf, AnyOf, Not)},
+        **{kind: lambda: _Fields(which) for kind in _FIELD_TESTS},
     }
     make = kinds.get(type(which))
+    told = layout.translate(which) if make is None and layout.translate else None
+    if told is not None:
+        return layout.once(which, lambda: _Translated(which, *told))
     if make is None:
         name = getattr(which, "__qualname__", type(which).__qualname__)
         raise Unsupported(f"only Python can ask {name}")
@@ -289,6 +318,10 @@ def _test(coder: Coder, test: FieldTest, miss: str) -> None:
             _field(coder, test, miss)
         case TcpData():
             _tcp_data(coder, test, miss)
+        case Ipv4Whole():
+            _ipv4_whole(coder, miss)
+        case UdpWhole():
+            _udp_whole(coder, miss)
         case AllOf():
             for part in test.parts:
                 _test(coder, part, miss)
@@ -333,6 +366,35 @@ def _tcp_data(coder: Coder, test: TcpData, miss: str) -> None:
     asm.load(R5, R10, SCRATCH).sub(R0, R5).add(R0, test.least)
     coder.load(R1, 9, 1, miss, indexed=True)
     asm.jump_if(R1, "!=", _TCP, miss)
+    coder.load(R1, 2, 2, miss, indexed=True)
+    asm.jump_if(R1, "<", R0, miss)
+
+
+def _ipv4_whole(coder: Coder, miss: str) -> None:
+    asm = coder.asm
+    _start(coder, "payload", miss)
+    asm.jump_if(R1, "!=", _IPV4, miss)
+    coder.load(R1, 18, 2, miss, indexed=True)
+    coder.length(R0)
+    asm.sub(R0, R5)  # R0 = what there is of the packet
+    coder.load(R1, 2, 2, miss, indexed=True)
+    asm.jump_if(R1, ">", R0, miss).mov(R0, R1)
+    coder.load(R1, 0, 1, miss, indexed=True)
+    asm.mov(R2, R1).shift_right(R2, 4).jump_if(R2, "!=", 4, miss)
+    asm.bit_and(R1, 15).jump_if(R1, "<", 5, miss).shift_left(R1, 2).jump_if(R1, ">", R0, miss)
+
+
+def _udp_whole(coder: Coder, miss: str) -> None:
+    asm = coder.asm
+    _start(coder, "payload", miss)
+    asm.store(R10, SCRATCH, R5)
+    _start(coder, "transport", miss)
+    coder.load(R1, 6, 2, miss, indexed=True)
+    coder.load(R1, 4, 2, miss, indexed=True)
+    asm.jump_if(R1, "<", 8, miss).mov(R0, R5).add(R0, R1)
+    asm.load(R5, R10, SCRATCH).sub(R0, R5)  # R0 = the headers' and the datagram's length
+    coder.load(R1, 9, 1, miss, indexed=True)
+    asm.jump_if(R1, "!=", _UDP, miss)
     coder.load(R1, 2, 2, miss, indexed=True)
     asm.jump_if(R1, "<", R0, miss)
 
