@@ -13,7 +13,7 @@ from typing import Final
 from testbed.errors import PlanError
 from testbed.link.streams.flow import LEAST, Frames
 from testbed.link.streams.places import lay_out
-from testbed.link.streams.values import SENT_AT, SEQUENCE, Values
+from testbed.link.streams.values import SEQUENCE, TimeStamp, Values
 from testbed.wire.compose import Sendable, to_bytes
 from testbed.wire.ethernet import EthFrame
 
@@ -47,6 +47,6 @@ def signed(
     data = data[:at] + SIGNATURE.pack(MARK, stream, 0, 0)
     marks: dict[str, Values] = {
         f"frame[{at + 8}:{at + 16}]": SEQUENCE,
-        f"frame[{at + 16}:{at + 24}]": SENT_AT,
+        f"frame[{at + 16}:{at + 24}]": TimeStamp(shared=True),
     }
     return Frames(data, vary={**marks, **(vary or {})}, share=share, name=f"stream {stream}")

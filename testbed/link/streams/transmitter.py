@@ -70,8 +70,9 @@ def transmitter(tables: Tables, state: int, port: int, burst: int) -> bytes:
     """The program, for a state map and a port's index. Unsupported where it would be too long."""
     asm = Assembler()
     asm.mov(R6, R1).load_map_value(R7, state)
-    stamped = any(isinstance(each.values, TimeStamp) for each in _fields(tables))
-    skip_the_clock(asm, stamped=stamped)
+    stamps = [each.values for each in _fields(tables) if isinstance(each.values, TimeStamp)]
+    if all(stamp.shared for stamp in stamps):
+        skip_the_clock(asm, stamped=bool(stamps))
     wait_until_due(asm, burst)
     _choose_frame(asm, tables)
     longest = tables.blend.longest

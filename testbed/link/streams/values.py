@@ -119,9 +119,12 @@ class Random:
 class TimeStamp:
     """When the frame was sent: nanoseconds on the bench's monotonic clock.
 
-    The time at which a sender made the frame ready. Without a gap, senders take frames by the batch
-    and stamp some of them alike; at a rate, each one by itself.
+    The time at which a sender made the frame ready. In the kernel that is each frame's own, unless
+    it is ``shared``: then a sender without a gap looks at the clock for one frame in 16. Through a
+    packet socket frames are made ready by the batch, and those of a batch are stamped alike.
     """
+
+    shared: bool = False
 
     def at(self, n: int, now: int) -> int:
         """The number in frame ``n``, which is sent ``now``."""
