@@ -34,6 +34,7 @@ from testbed.link.impair.stage import Stage
 from testbed.link.inline.coder import Coder, OnWire, Slotted
 from testbed.link.inline.copies import Repeating
 from testbed.link.inline.devmap import BROADCAST, REDIRECT_MAP, PortMap
+from testbed.link.inline.fieldtests import test_code
 from testbed.link.inline.lane import (
     ARMED,
     FRAME,
@@ -56,7 +57,7 @@ from testbed.link.inline.lane import (
 )
 from testbed.link.inline.parts import Altering, Copying, Fit, Holding, Losing, Narrow, Part
 from testbed.link.inline.queues import Delaying, Limiting, Queueing, Reordering
-from testbed.link.inline.selecting import Layout, Translate, test_code
+from testbed.link.inline.selecting import Layout, Translate
 from testbed.link.size import HEADER
 
 __all__ = ["Script", "entrance"]

@@ -9,28 +9,16 @@ from typing import Any, Final
 from testbed.errors import Unsupported
 from testbed.link.ebpf import R0, R1, R2, R3, R5, R10
 from testbed.link.impair.fields import (
-    TAGS,
-    AllOf,
-    AnyOf,
     FieldTest,
-    FrameField,
     Guarded,
-    Ipv4Whole,
-    Layer,
-    Not,
-    TcpData,
-    UdpWhole,
 )
 from testbed.link.impair.luck import UNIT, threshold
 from testbed.link.impair.select import Chance, GilbertElliott, Nth, Selector, any_frame, describe
-from testbed.link.inline.coder import SCRATCH, TOLD, Coder
+from testbed.link.inline.coder import TOLD, Coder
+from testbed.link.inline.fieldtests import FIELD_TESTS, test_code
 
-__all__ = ["Ask", "Layout", "Translate", "ask", "test_code"]
+__all__ = ["Ask", "Layout", "Translate", "ask"]
 
-_FIELD_TESTS: Final = (FrameField, TcpData, Ipv4Whole, UdpWhole, AllOf, AnyOf, Not)
-_IPV4: Final = 0x0800
-_TCP: Final = 6
-_UDP: Final = 17
 _TURNS: Final = 1 << 16
 """The highest turn of an Nth: each is a bit."""
 _BANK: Final = _TURNS // 8
@@ -106,7 +94,7 @@ class Ask:
 class _Fields(Ask):
     def code(self, coder: Coder, miss: str) -> None:
         coder.asm.store(R10, TOLD, 0)
-        _test(coder, self.which, miss)
+        test_code(coder, self.which, miss)
 
 
 class _Translated(Ask):
@@ -116,7 +104,7 @@ class _Translated(Ask):
 
     def code(self, coder: Coder, miss: str) -> None:
         coder.asm.store(R10, TOLD, 0)
-        _test(coder, self._yes, miss)
+        test_code(coder, self._yes, miss)
 
     def guards(self) -> Iterator[FieldTest]:
         yield ~self._yes & ~self._no
@@ -287,7 +275,7 @@ def ask(which: Selector, layout: Layout) -> Ask:
         GilbertElliott: lambda: _Burst(which, layout),  # type: ignore[arg-type]
         Nth: lambda: _Nth(which, layout),  # type: ignore[arg-type]
         Guarded: lambda: _Guarded(which),
-        **{kind: lambda: _Fields(which) for kind in _FIELD_TESTS},
+        **{kind: lambda: _Fields(which) for kind in FIELD_TESTS},
     }
     make = kinds.get(type(which))
     told = layout.translate(which) if make is None and layout.translate else None
@@ -304,117 +292,3 @@ def _strike(coder: Coder, luck: int, limit: int, miss: str) -> None:
     coder.draw(luck)
     coder.state(R1, limit)
     coder.asm.load(R1, R1).shift_right(R0, 64 - UNIT).jump_if(R0, ">=", R1, miss)
-
-
-def test_code(coder: Coder, test: FieldTest, miss: str) -> None:
-    """Go on if ``test`` holds, else to ``miss``."""
-    _test(coder, test, miss)
-
-
-def _test(coder: Coder, test: FieldTest, miss: str) -> None:
-    asm = coder.asm
-    match test:
-        case FrameField():
-            _field(coder, test, miss)
-        case TcpData():
-            _tcp_data(coder, test, miss)
-        case Ipv4Whole():
-            _ipv4_whole(coder, miss)
-        case UdpWhole():
-            _udp_whole(coder, miss)
-        case AllOf():
-            for part in test.parts:
-                _test(coder, part, miss)
-        case AnyOf():
-            done = asm.unique("one")
-            for part in test.parts[:-1]:
-                other = asm.unique("other")
-                _test(coder, part, other)
-                asm.jump(done).label(other)
-            _test(coder, test.parts[-1], miss)
-            asm.label(done)
-        case Not():
-            other = asm.unique("not")
-            _test(coder, test.inner, other)
-            asm.mov(R0, 1).jump_if(R0, "!=", 0, miss).label(other)
-        case _:
-            raise Unsupported(f"only Python can ask {type(test).__qualname__}")
-
-
-def _field(coder: Coder, test: FrameField, miss: str) -> None:
-    asm = coder.asm
-    if test.layer != "frame":
-        _start(coder, test.layer, miss)
-    coder.load(R1, test.at, test.size, miss, indexed=test.layer != "frame")
-    if test.mask != (1 << 32) - 1:
-        asm.bit_and(R1, test.mask, bits=32)
-    if test.least == test.highest:
-        asm.jump_if(R1, "!=", test.least, miss, bits=32)
-        return
-    if test.least:
-        asm.jump_if(R1, "<", test.least, miss, bits=32)
-    asm.jump_if(R1, ">", test.highest, miss, bits=32)
-
-
-def _tcp_data(coder: Coder, test: TcpData, miss: str) -> None:
-    asm = coder.asm
-    _start(coder, "payload", miss)
-    asm.store(R10, SCRATCH, R5)
-    _start(coder, "transport", miss)
-    coder.load(R1, 12, 1, miss, indexed=True)
-    asm.shift_right(R1, 4).shift_left(R1, 2).mov(R0, R5).add(R0, R1)
-    asm.load(R5, R10, SCRATCH).sub(R0, R5).add(R0, test.least)
-    coder.load(R1, 9, 1, miss, indexed=True)
-    asm.jump_if(R1, "!=", _TCP, miss)
-    coder.load(R1, 2, 2, miss, indexed=True)
-    asm.jump_if(R1, "<", R0, miss)
-
-
-def _ipv4_whole(coder: Coder, miss: str) -> None:
-    asm = coder.asm
-    _start(coder, "payload", miss)
-    asm.jump_if(R1, "!=", _IPV4, miss)
-    coder.load(R1, 18, 2, miss, indexed=True)
-    coder.length(R0)
-    asm.sub(R0, R5)  # R0 = what there is of the packet
-    coder.load(R1, 2, 2, miss, indexed=True)
-    asm.jump_if(R1, ">", R0, miss).mov(R0, R1)
-    coder.load(R1, 0, 1, miss, indexed=True)
-    asm.mov(R2, R1).shift_right(R2, 4).jump_if(R2, "!=", 4, miss)
-    asm.bit_and(R1, 15).jump_if(R1, "<", 5, miss).shift_left(R1, 2).jump_if(R1, ">", R0, miss)
-
-
-def _udp_whole(coder: Coder, miss: str) -> None:
-    asm = coder.asm
-    _start(coder, "payload", miss)
-    asm.store(R10, SCRATCH, R5)
-    _start(coder, "transport", miss)
-    coder.load(R1, 6, 2, miss, indexed=True)
-    coder.load(R1, 4, 2, miss, indexed=True)
-    asm.jump_if(R1, "<", 8, miss).mov(R0, R5).add(R0, R1)
-    asm.load(R5, R10, SCRATCH).sub(R0, R5)  # R0 = the headers' and the datagram's length
-    coder.load(R1, 9, 1, miss, indexed=True)
-    asm.jump_if(R1, "!=", _UDP, miss)
-    coder.load(R1, 2, 2, miss, indexed=True)
-    asm.jump_if(R1, "<", R0, miss)
-
-
-def _start(coder: Coder, layer: Layer, miss: str) -> None:
-    """R5 = where the layer begins, as ``fields`` says; takes R1 to R4."""
-    asm, found = coder.asm, coder.asm.unique("payload")
-    for start in (14, 18, 22):
-        asm.mov(R5, start)
-        coder.load(R1, start - 2, 2, miss)
-        tagged = asm.unique("tagged")
-        asm.jump_if(R1, "==", TAGS[0], tagged).jump_if(R1, "!=", TAGS[1], found).label(tagged)
-    asm.mov(R1, 0).jump_if(R1, "==", 0, miss)
-    asm.label(found)
-    if layer == "payload":
-        return
-    asm.jump_if(R1, "!=", _IPV4, miss)
-    coder.load(R1, 18, 2, miss, indexed=True)
-    coder.load(R1, 6, 2, miss, indexed=True)
-    asm.bit_and(R1, 0x1FFF).jump_if(R1, "!=", 0, miss)
-    coder.load(R1, 0, 1, miss, indexed=True)
-    asm.mov(R2, R1).shift_right(R2, 4).jump_if(R2, "!=", 4, miss)
-    asm.bit_and(R1, 15).jump_if(R1, "<", 5, miss).shift_left(R1, 2).add(R5, R1)
