@@ -117,9 +117,10 @@ def _step(gather: Gather, rows: Ints, columns: tuple[Ints, Ints, Ints, Ints]) ->
     bare = rows[(kind == BY_VERSION) & (room >= 1)]
     version = gather.u1(at[bare]) >> 4
     kinds[bare] = np.where(version == 4, IPV4, np.where(version == 6, IPV6, 0))
-    again = np.concatenate(more)
+    again: Ints = np.concatenate(more)
     kind = kinds[again]
-    return again[(kind != IPV4) & (kind != IPV6) & (kind != 0)]
+    rest: Ints = again[(kind != IPV4) & (kind != IPV6) & (kind != 0)]
+    return rest
 
 
 def _ethernet(gather: Gather, at: Ints) -> tuple[Numbers, Ints]:
