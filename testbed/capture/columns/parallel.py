@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["in_parts"]
 
-_MOST = 4
-"""More threads than this wait for memory, and for Python between numpy's calls."""
+_MOST = 2
+"""More threads than this wait for memory, and for Python between numpy's calls.
+
+Where there is but one processor, two cost no more than one.
+"""
 
 
 def in_parts(work: Callable[[int, int], None], count: int, least: int) -> None:
     """Have ``work(begin, stop)`` done for all of ``count`` elements, in parts of ``least`` or more.
 
-    One part for each processor that this process may use. No thread is left when this returns;
+    No thread is left when this returns;
     what goes wrong in one of them is raised here.
     """
-    parts = max(1, min(_MOST, _processors(), count // least))
+    parts = max(1, min(_MOST, count // least))
     borders = [count * part // parts for part in range(parts + 1)]
     if parts == 1:
         work(0, count)
@@ -28,9 +30,3 @@ def in_parts(work: Callable[[int, int], None], count: int, least: int) -> None:
         work(0, borders[1])
         for other in others:
             other.result()
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
