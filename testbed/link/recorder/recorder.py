@@ -24,7 +24,6 @@ __all__ = ["Recorder"]
 
 LOOK_EVERY = 0.002
 """Seconds between two looks at a ring that was empty."""
-NICE = -15
 FLUSH_WITHIN = 2.0
 """Seconds that the kernel may take to hand over what it has at the end."""
 FULL = "the recorder's ring was full"
@@ -110,9 +109,7 @@ class Recorder:
             raise self.error
 
     def _run(self) -> None:
-        # Frames do not wait for a busy machine; the thread works little, and sleeps where it can.
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        _go_first()
         try:
             while not self._ending.is_set() and not self.ended_by:
                 if not self._round():
@@ -224,6 +221,16 @@ class Recorder:
             self.store.write(ending(self.began, time.time_ns(), self.frames, self.overruns))
         except LinkError as error:
             self.error = self.error or error
+
+
+def _go_first() -> None:
+    """Let nobody take this thread's CPU: frames do not wait for a busy machine.
+
+    It works little, and sleeps when nothing waits. With one CPU others must have their turn.
+    """
+    if len(os.sched_getaffinity(0)) > 1:
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
 def _told(block: bytes, overruns: list[Overrun]) -> bytes:
