@@ -23,7 +23,7 @@ from pathlib import Path
 from cable import CABLE, FAR, FRAME, NEAR, WITHIN
 from harness import Benchmark, Goal, Measure, Skipped
 
-from testbed.capture.columns import read_columns
+from testbed.capture.columns import Columns, read_columns
 from testbed.link.ethtool import Ethtool
 from testbed.link.netlink import RouteNetlink
 from testbed.link.recorder import Wish
@@ -86,19 +86,21 @@ def received() -> int:
         return route.traffic(socket.if_nametoindex(FAR)).received
 
 
-def send(size: int, mpps: float) -> float:
-    """Send for a while; how many millions of frames a second there really were."""
+def send(size: int, mpps: float) -> None:
+    """Send for a while; returns when all has come."""
     job = Job(Blend([Frames(FRAME.ljust(size, b"\0"))]), Pace(mpps * 1e6), int(mpps * 1e6 * SPAN))
     before = received()
     sender = XdpSender(job, Outlet.find(NEAR))
     sender.start()
-    await_that(lambda: sender.sent > job.limit // 20)
-    first, began = sender.sent, time.perf_counter()
     await_that(lambda: sender.done)
-    rate = (sender.sent - first) / (time.perf_counter() - began) / 1e6
     sender.stop()
     await_that(lambda: received() - before >= sender.sent)
-    return rate
+
+
+def judge(columns: Columns, count: int) -> tuple[float, bool]:
+    """How many millions of frames a second came, by their times, and whether all were recorded."""
+    took = int(columns.time[-1] - columns.time[0]) if len(columns) > 1 else 0
+    return (len(columns) - 1) / took * 1000 if took else 0.0, len(columns) == count
 
 
 def await_that(condition: Callable[[], bool]) -> None:
@@ -132,7 +134,7 @@ class Climb:
             elif step > 0 or not rung:
                 return best
             rung += step
-            if rung == len(LADDER) or rate < LADDER[rung - step] / 2:
+            if rung == len(LADDER) or (step > 0 and rate < LADDER[rung - step] / 2):
                 return best  # the sender cannot do more
             rate, whole = self.trial(LADDER[rung])
 
@@ -147,13 +149,15 @@ def ours(size: int, *, to_file: bool = False, in_kernel: bool = True) -> Measure
         wish = Wish(take=True, path=path)
         recorder = open_recorder(wish, FAR, in_kernel=in_kernel)
         try:
-            rate = send(size, mpps)
+            send(size, mpps)
         finally:
             recorder.stop()
+            held = recorder.store.read()
             recorder.store.close()
-        if recorder.frames + recorder.lost != received() - before:
+        count = received() - before
+        if recorder.frames + recorder.lost != count:
             raise RuntimeError("frames are missing in silence")
-        return rate, not recorder.lost
+        return judge(read_columns(held), count)
 
     return Climb(trial)
 
@@ -169,8 +173,8 @@ def peer(size: int, ready: bytes, *argv: str) -> Measure:
         file.unlink(missing_ok=True)
         before = received()
         with running([*argv, str(file)], ready):
-            rate = send(size, mpps)
-        return rate, len(read_columns(file.read_bytes())) == received() - before
+            send(size, mpps)
+        return judge(read_columns(file.read_bytes()), received() - before)
 
     return Climb(trial)
 
