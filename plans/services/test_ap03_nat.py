@@ -114,7 +114,7 @@ def expect_told(nat: Translator, talk: Talk) -> None:
 )
 @drill(
     "strips options",
-    faults.nft(AFTER_NAT, 'oifname "{a}" ip protocol udp @nh,160,32 set 0'),
+    faults.nft(AFTER_NAT, 'oifname "{a}" ip hdrlength > 5 @nh,160,32 set 0'),
     caught="a--dut: expect 1 of .*options=01010101",
 )
 def test_type_of_service_and_options_are_left_as_they_are(bench: Bench) -> None:
