@@ -48,20 +48,21 @@ VLAN = 16
 DOMAINS: list[tuple[str, ...]] = [(f"a@{VLAN}", "b")]
 SHRINKING = range(LEAST, LEAST + TAG + 1)  # lengths that need padding once the tag is gone
 SECRET = b"\xa7"
-PATTERNS: tuple[Callable[[int], int], ...] = (
-    lambda at: at % 251,  # no two bytes alike that are less than 251 apart
-    lambda at: 0xAA if at % 2 else 0x55,
-    lambda _: 0x00,
-    lambda _: 0xFF,
+PATTERNS = (
+    bytes(range(251)),  # no two bytes alike that are less than 251 apart
+    b"\x55\xaa",
+    b"\x00",
+    b"\xff",
 )
 CHUNK = 16  # frames sent in a row: less than any port has buffers for
 LINGER = milliseconds(100)  # a copy that comes late is a copy
 
 
-def filled(length: int, number: int, pattern: Callable[[int], int]) -> bytes:
+def filled(length: int, number: int, pattern: bytes) -> bytes:
     """A payload of so many bytes, unlike every other in the plan."""
     head = MARK + number.to_bytes(3, "big")
-    return head + bytes(pattern(at) for at in range(len(head), length))
+    whole = pattern * (length // len(pattern) + 1)
+    return head + whole[len(head) : length]
 
 
 def neighbours(sizes: Iterable[int], most: int) -> list[int]:

@@ -56,6 +56,9 @@ class Receiver:
         self._bench = bench
         self._view = seen.at(bench.topology.link(f"{peer.name}--{dut}").name).both
         self._taken = 0
+        self._flow: tcpflow.Connection | None = None
+        self._heard = 0
+        """Frames that ``_flow`` was made of: it is asked for more often than it grows."""
         self.dut = bench.host(dut)
         self.port = port
         self.size = segments * self.smss
@@ -90,8 +93,12 @@ class Receiver:
     @property
     def flow(self) -> tcpflow.Connection:
         """The connection as it was on the wire so far."""
-        own = self.connection.local[1]
-        return tcpflow.connection(self._view, server_port=self.port, client_port=own)
+        frames = self._view.frames
+        if self._flow is None or len(frames) != self._heard:
+            own = self.connection.local[1]
+            self._flow = tcpflow.connection(frames, server_port=self.port, client_port=own)
+            self._heard = len(frames)
+        return self._flow
 
     @property
     def sent(self) -> tuple[FlowSegment, ...]:

@@ -120,6 +120,10 @@ def connections(seen: PointView | Iterable[TracedFrame]) -> tuple[Connection, ..
     Take ``view.both`` for both directions at a port of the controller. A SYN with another initial
     sequence number begins a new connection between the same ports.
     """
+    return tuple(_assemble(items) for items in _by_connection(seen))
+
+
+def _by_connection(seen: PointView | Iterable[TracedFrame]) -> list[list[_Heard]]:
     heard: list[list[_Heard]] = []
     current: dict[frozenset[Peer], list[_Heard]] = {}
     begun: dict[frozenset[Peer], int] = {}
@@ -134,7 +138,7 @@ def connections(seen: PointView | Iterable[TracedFrame]) -> tuple[Connection, ..
         if opening:
             begun[pair] = tcp.seq
         current[pair].append(item)
-    return tuple(_assemble(items) for items in heard)
+    return heard
 
 
 def connection(
@@ -146,19 +150,19 @@ def connection(
     server_port: int | None = None,
 ) -> Connection:
     """The one connection between these; PlanError, naming them, where there is none or several."""
-    every = connections(seen)
+    every = [(*_ends(items), items) for items in _by_connection(seen)]
     found = [
-        each
-        for each in every
-        if client in {None, each.client.ip}
-        and server in {None, each.server.ip}
-        and client_port in {None, each.client.port}
-        and server_port in {None, each.server.port}
+        items
+        for one, other, items in every
+        if client in {None, one.ip}
+        and server in {None, other.ip}
+        and client_port in {None, one.port}
+        and server_port in {None, other.port}
     ]
     if len(found) != 1:
-        listed = ", ".join(str(each) for each in every) or "none at all"
+        listed = ", ".join(f"{one} > {other}" for one, other, _ in every) or "none at all"
         raise PlanError(f"expected one TCP connection, {len(found)} are meant; seen: {listed}")
-    return found[0]
+    return _assemble(found[0])
 
 
 def transmissions(segments: Sequence[FlowSegment]) -> dict[int, tuple[FlowSegment, ...]]:
@@ -260,9 +264,14 @@ def _hear(seen: PointView | Iterable[TracedFrame]) -> Iterable[_Heard]:
             yield src, dst, traced, tcp
 
 
+def _ends(items: list[_Heard]) -> tuple[Peer, Peer]:
+    """Client and server: who sent a SYN to whom; without one, as in the first segment."""
+    syn = next((item for item in items if item[3].flags & (_SYN | _ACK) == _SYN), items[0])
+    return syn[0], syn[1]
+
+
 def _assemble(items: list[_Heard]) -> Connection:
-    syn = next((item for item in items if item[3].flags & (_SYN | _ACK) == _SYN), None)
-    client, server, _, _ = syn or items[0]
+    client, server = _ends(items)
     origin = {peer: _origin(items, peer) for peer in (client, server)}
     ways: dict[Peer, list[FlowSegment]] = {client: [], server: []}
     reached = {client: 0, server: 0}
