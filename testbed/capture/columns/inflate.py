@@ -47,7 +47,7 @@ def gunzip(data: memoryview, limit: int) -> tuple[memoryview, bool]:
                     out += member.decompress(rest, _PIECE)
                 except zlib.error as error:
                     raise WireError(f"cannot be unpacked: {error}", at - len(piece)) from error
-                _check(len(out), limit)
+                _check(len(out), limit, at)
                 rest = member.unconsumed_tail
             at -= len(member.unused_data)
     return memoryview(out), False
@@ -70,8 +70,8 @@ def unzstd(data: memoryview, limit: int) -> tuple[memoryview, bool]:
                 out += frame.decompress(piece)
             except zstandard.ZstdError as error:
                 raise WireError(f"cannot be unpacked: {error}", at) from error
-            _check(len(out), limit)
             at += len(piece)
+            _check(len(out), limit, at)
         at -= len(frame.unused_data)
     return memoryview(out), False
 
@@ -81,6 +81,6 @@ def _skippable(magic: memoryview) -> bool:
     return len(magic) == 4 and magic[0] & 0xF0 == 0x50 and bytes(magic[1:]) == b"\x2a\x4d\x18"
 
 
-def _check(size: int, limit: int) -> None:
+def _check(size: int, limit: int, at: int) -> None:
     if size > limit:
-        raise WireError(f"unpacks to more than {limit} bytes")
+        raise WireError(f"unpacks to more than {limit} bytes", at)
