@@ -48,12 +48,8 @@ VLAN = 16
 DOMAINS: list[tuple[str, ...]] = [(f"a@{VLAN}", "b")]
 SHRINKING = range(LEAST, LEAST + TAG + 1)  # lengths that need padding once the tag is gone
 SECRET = b"\xa7"
-PATTERNS = (
-    bytes(range(251)),  # no two bytes alike that are less than 251 apart
-    b"\x55\xaa",
-    b"\x00",
-    b"\xff",
-)
+# The first has no two bytes alike that are less than 251 apart.
+PATTERNS = (bytes(range(251)), b"\x55\xaa", b"\x00", b"\xff")
 CHUNK = 16  # frames sent in a row: less than any port has buffers for
 LINGER = milliseconds(100)  # a copy that comes late is a copy
 
