@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import signal
 import threading
 import time
-from functools import cache
 
 from testbed.errors import LinkError, Unsupported
 from testbed.link.ebpf import BpfError, Program, SharedArray, can_redirect_to, can_run_live
+from testbed.link.ebpf.waking import interrupt, make_interruptible
 from testbed.link.streams.job import UNLIMITED, Counted, Outlet
 from testbed.link.streams.pace import Pace
 from testbed.link.streams.transmitter import BEHIND, END, INTERVAL, LAST, LIMIT, SENT
@@ -111,7 +109,7 @@ class LiveSender(Counted):
         self._words[END // 8] = self._end
         self._begin()
         self._words[LIMIT // 8] = self._limit
-        _make_interruptible()
+        make_interruptible()
         self._exact = _EXACT.acquire(blocking=False)
         runner = threading.Thread(target=self._run, name="stream", daemon=True)
         warden = threading.Thread(target=self._watch, args=(runner,), name="warden", daemon=True)
@@ -186,11 +184,11 @@ class LiveSender(Counted):
                 _set_priority(runner.native_id, fixed=int(alone), nice=-20)
             if self._changed.wait(WATCH_EVERY) or self.done:
                 self._changed.clear()
-                # A signal that comes before the call has begun is lost: the next look sends another
+                # One that comes too soon is lost: the next look sends another.
                 while runner.is_alive() and self.done:
-                    _interrupt(runner)
+                    interrupt(runner)
                     runner.join(WATCH_EVERY)
-                _interrupt(runner)
+                interrupt(runner)
 
     def _come_first(self) -> None:
         """Let this thread have a CPU before the one that sends: it would wait for its very end."""
@@ -216,28 +214,3 @@ def _set_priority(thread: int, *, fixed: int, nice: int = 0) -> None:
     with contextlib.suppress(PermissionError, ProcessLookupError):
         os.sched_setscheduler(thread, policy, os.sched_param(fixed))
         os.setpriority(os.PRIO_PROCESS, thread, nice)
-
-
-_SIGNAL = signal.SIGRTMIN + 7
-"""Nobody's by convention: what a thread in a long system call is woken with."""
-
-
-@cache
-def _make_interruptible() -> None:
-    """Let the signal end a system call and do nothing else.
-
-    The handler is a C function that can be called at any time: Python's own handlers can be set by
-    the main thread only. A signal that is ignored would not end the call.
-    """
-    libc = ctypes.CDLL(None)
-    libc.signal.restype = ctypes.c_void_p
-    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
-    libc.signal(_SIGNAL, ctypes.cast(libc.getpid, ctypes.c_void_p))
-
-
-def _interrupt(thread: threading.Thread) -> None:
-    if thread.is_alive() and thread.ident is not None:
-        try:
-            signal.pthread_kill(thread.ident, _SIGNAL)
-        except ProcessLookupError:
-            return  # it has just ended
