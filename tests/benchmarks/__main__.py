@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import platform
 import sys
 from collections.abc import Sequence
@@ -104,7 +105,7 @@ def as_json(machine: dict[str, str], results: Sequence[Result]) -> dict[str, obj
                 "better": result.better,
                 "medians": result.medians,
                 "ratios": {
-                    name: result.ratio(name)
+                    name: ratio if math.isfinite(ratio := result.ratio(name)) else None
                     for name in result.rounds
                     if name != "testbed" and "testbed" in result.rounds
                 },

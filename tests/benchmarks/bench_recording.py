@@ -215,7 +215,7 @@ def peers(size: int) -> Mapping[str, Callable[[], Measure]]:
             size, b"listening on", "tcpdump", "-i", FAR, "-B", "65536", "-n", "-Z", "root", "-w"
         ),
         "dumpcap": lambda: peer(
-            size, b"Capturing on", "dumpcap", "-i", FAR, "-B", "64", "-q", "-w"
+            size, b"File:", "dumpcap", "-i", FAR, "-B", "64", "-q", "-w"
         ),
         "netsniff-ng": lambda: peer(
             size, b"Running!", "netsniff-ng", "--in", FAR, "--ring-size", "64MiB", "--silent",

@@ -8,6 +8,7 @@ the machine down slows all of them; a ratio is the median of the rounds' ratios.
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -74,11 +75,14 @@ class Result:
         return {name: median(figures) for name, figures in self.rounds.items()}
 
     def ratio(self, peer: str) -> float:
-        """How many times as good as ``peer`` the subject was, in the median round."""
+        """How many times as good as ``peer`` the subject was, in the median round.
+
+        Infinity where the peer could not do it at all.
+        """
         pairs = zip(self.rounds["testbed"], self.rounds[peer], strict=True)
         if self.better == "less":
             return median([theirs / ours for ours, theirs in pairs])
-        return median([ours / theirs for ours, theirs in pairs])
+        return median([ours / theirs if theirs else math.inf for ours, theirs in pairs])
 
     def verdict(self, goal: Goal) -> bool | None:
         """Whether the goal was reached; None where what it speaks of could not be measured."""
