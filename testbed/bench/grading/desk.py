@@ -6,7 +6,8 @@ one case after the other as it is told to, and tells how each ended.
 
 from __future__ import annotations
 
-import faulthandler
+import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -127,10 +128,12 @@ class Desk:
         self.order = order
         self._connection = connection
         self._log = log
+        self._alarm: threading.Timer | None = None
 
     def tell(self, what: Collected | Outcome) -> None:
         """Send an answer."""
-        faulthandler.cancel_dump_traceback_later()
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._connection.send(what)
 
     def next(self) -> str | None:
@@ -140,10 +143,26 @@ class Desk:
         except EOFError:  # whoever hands out work is gone
             return None
         if wanted is not None:
-            faulthandler.dump_traceback_later(
-                0.9 * self.order.patience / seconds(1), file=self._log
-            )
+            late = 0.9 * self.order.patience / seconds(1)
+            self._alarm = threading.Timer(late, self._write_down, [threading.get_ident()])
+            self._alarm.daemon = True
+            self._alarm.start()
         return wanted
+
+    def _write_down(self, thread: int) -> None:
+        """Where this thread is, the latest call first.
+
+        By a thread that holds Python's lock: faulthandler's does not, and may read a frame that is
+        just being taken away, which ends the process.
+        """
+        frame = sys._current_frames().get(thread)  # noqa: SLF001 - public all but by name
+        lines = ["", "Where it was:"]
+        while frame is not None:
+            code = frame.f_code
+            lines.append(f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}')
+            frame = frame.f_back
+        self._log.write("\n".join([*lines, ""]).encode())
+        self._log.flush()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
