@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, NetmaskValueError
 from pathlib import Path
 from typing import Annotated
@@ -226,25 +227,16 @@ def _path(value: object) -> Path:
     return Path(value)
 
 
-def _rate(value: object) -> object:
-    try:
-        return parse_rate(value) if isinstance(value, str) else value
-    except ValueError as error:
-        raise PydanticCustomError("bench", "{text}", {"text": str(error)}) from None
+def _read_by(parse: Callable[[str], int]) -> Callable[[object], object]:
+    """Text taken by ``parse``, whose ValueError is the fault; numbers as they are."""
 
+    def read(value: object) -> object:
+        try:
+            return parse(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise PydanticCustomError("bench", "{text}", {"text": str(error)}) from None
 
-def _speed(value: object) -> object:
-    try:
-        return parse_speed(value) if isinstance(value, str) else value
-    except ValueError as error:
-        raise PydanticCustomError("bench", "{text}", {"text": str(error)}) from None
-
-
-def _delay(value: object) -> object:
-    try:
-        return parse_delay(value) if isinstance(value, str) else value
-    except ValueError as error:
-        raise PydanticCustomError("bench", "{text}", {"text": str(error)}) from None
+    return read
 
 
 Name = Annotated[
@@ -327,7 +319,7 @@ Network = Annotated[
 Rate = Annotated[
     int,
     Field(strict=True, ge=1),
-    BeforeValidator(_rate),
+    BeforeValidator(_read_by(parse_rate)),
     PlainSerializer(format_rate, return_type=str),
     WithJsonSchema(
         {
@@ -343,7 +335,7 @@ Rate = Annotated[
 Speed = Annotated[
     int,
     Field(strict=True, ge=1),
-    BeforeValidator(_speed),
+    BeforeValidator(_read_by(parse_speed)),
     PlainSerializer(format_speed, return_type=str),
     WithJsonSchema(
         {
@@ -359,7 +351,7 @@ Speed = Annotated[
 Delay = Annotated[
     int,
     Field(strict=True, ge=1, le=_NANOSECONDS["s"] * 10),
-    BeforeValidator(_delay),
+    BeforeValidator(_read_by(parse_delay)),
     PlainSerializer(format_delay, return_type=str),
     WithJsonSchema(
         {
