@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,6 @@ from testbed.stack.tcp.handshake import Handshake
 from testbed.stack.tcp.reasons import Reason
 from testbed.stack.tcp.receivebuffer import Inserted, ReceiveBuffer
 from testbed.stack.tcp.recovery import LossRecovery
-from testbed.stack.tcp.recovery.outcome import AckOutcome
 from testbed.stack.tcp.rtt import RttEstimator
 from testbed.stack.tcp.tcb import Tcb
 from testbed.stack.tcp_config import TcpConfig
@@ -275,37 +273,15 @@ class _NeverFast(LossRecovery):
 class _CountsAll(LossRecovery):
     __slots__ = ()
 
-    def on_ack(
-        self,
-        ack: int,
-        sack_blocks: Sequence[tuple[int, int]],
-        now: Instant,
-        *,
-        rtt_sample: Duration | None = None,
-        pure: bool = True,  # noqa: ARG002 - that is the fault
-        window_moved: bool = False,
-    ) -> AckOutcome:
-        return super().on_ack(
-            ack, sack_blocks, now, rtt_sample=rtt_sample, pure=True, window_moved=window_moved
-        )
+    def _asks_again(self, pure: bool, window_moved: bool) -> bool:  # noqa: ARG002 - that is the fault
+        return not window_moved
 
 
 class _CountsUpdates(LossRecovery):
     __slots__ = ()
 
-    def on_ack(
-        self,
-        ack: int,
-        sack_blocks: Sequence[tuple[int, int]],
-        now: Instant,
-        *,
-        rtt_sample: Duration | None = None,
-        pure: bool = True,
-        window_moved: bool = False,  # noqa: ARG002 - that is the fault
-    ) -> AckOutcome:
-        return super().on_ack(
-            ack, sack_blocks, now, rtt_sample=rtt_sample, pure=pure, window_moved=False
-        )
+    def _asks_again(self, pure: bool, window_moved: bool) -> bool:  # noqa: ARG002 - that is the fault
+        return pure
 
 
 class _CountsOn(LossRecovery):

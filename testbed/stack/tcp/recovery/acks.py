@@ -39,7 +39,8 @@ class Acknowledgements(Phases):
         news = board.sack(blocks) if self.sack_enabled else []
         self._note_delivered(gone, news, now, rtt_sample if acked else None, flight)
         self._rack.saw_ack(ack, board.high, dsack=dsack is not None)
-        duplicate = not acked and (bool(news) if self.sack_enabled else pure and not window_moved)
+        again = bool(news) if self.sack_enabled else self._asks_again(pure, window_moved)
+        duplicate = not acked and again
         if self._tlp.on_ack(ack, dsack=dsack, duplicate=duplicate, has_sack=bool(blocks)):
             self._repaired_by_probe(flight, now)
         spurious = None
@@ -61,6 +62,15 @@ class Acknowledgements(Phases):
             self._arm_probe(now)
         sacked = sum(s.end - s.seq for s in news)
         return AckOutcome(acked, sacked, duplicate, dsack, spurious)
+
+    def _asks_again(self, pure: bool, window_moved: bool) -> bool:
+        """Whether an ACK that moves nothing is a duplicate, without SACK.
+
+        RFC 5681 2: "(b) the incoming acknowledgment carries no data, (c) the SYN and FIN bits are
+        both off, [...] and (e) the advertised window in the incoming acknowledgment equals the
+        advertised window in the last incoming acknowledgment."
+        """
+        return pure and not window_moved
 
     def _note_delivered(
         self,
