@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from testbed.errors import LinkError, PlanError, TestbedError, Unsupported
+from testbed.errors import LinkError, TestbedError, Unsupported
+from testbed.hosts.loop_sender import require_rate
 from testbed.hosts.tap import Tap
 from testbed.hosts.turning import Loop
 from testbed.link.replay.reel import Limits, Reel, blamed
@@ -44,7 +45,8 @@ class LoopPlayer:
         self._error: TestbedError | None = None
         self._frames = _frames(reel, limits)
         self._next: tuple[int, bytes] | None = None
-        self._require_rate()
+        if pace is not None:
+            require_rate(pace, line_rate, "the frames")
 
     def start(self) -> None:
         """Begin: the first frame leaves at this instant."""
@@ -56,12 +58,8 @@ class LoopPlayer:
         """Go on at another pace; Unsupported where frames have times of their own."""
         if self._pace is None:
             raise Unsupported("these frames leave when they are due: their rate cannot change")
-        before, self._pace = self._pace, pace
-        try:
-            self._require_rate()
-        except PlanError:
-            self._pace = before
-            raise
+        require_rate(pace, self._line_rate, "the frames")
+        self._pace = pace
         self._began, self._since = self._loop.now(), (self.sent, self.sent_bytes)
         self._schedule()
 
@@ -71,10 +69,6 @@ class LoopPlayer:
         self._loop.cancel(self)
         if self._error is not None:
             raise self._error
-
-    def _require_rate(self) -> None:
-        if self._pace is not None and self._pace.pps is None and self._line_rate is None:
-            raise PlanError("this NIC does not tell its line rate: give the frames one, as pps")
 
     def _advance(self) -> None:
         try:

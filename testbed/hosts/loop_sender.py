@@ -9,7 +9,7 @@ from testbed.link.streams import Job, Pace
 from testbed.link.streams.pace import OVERHEAD, TICKS
 from testbed.timing import Instant
 
-__all__ = ["LoopSender"]
+__all__ = ["LoopSender", "require_rate"]
 
 
 class LoopSender:
@@ -30,7 +30,7 @@ class LoopSender:
         self._began = Instant(0)
         self._bytes = 0
         self._bursts = 0
-        self._require_rate()
+        require_rate(job.pace, line_rate, "the stream")
 
     def start(self) -> None:
         """Begin: the first frame leaves at this instant."""
@@ -41,12 +41,8 @@ class LoopSender:
 
     def set_pace(self, pace: Pace) -> None:
         """Go on at another pace: the first frame of it leaves at this instant."""
-        before, self._pace = self._pace, pace
-        try:
-            self._require_rate()
-        except PlanError:
-            self._pace = before
-            raise
+        require_rate(pace, self._line_rate, "the stream")
+        self._pace = pace
         self._began, self._bytes, self._bursts = self._loop.now(), 0, 0
         if not self.done:
             self._loop.call_at(self._began, self._send_due, name=self)
@@ -57,10 +53,6 @@ class LoopSender:
         self._loop.cancel(self)
         if self._error is not None:
             raise self._error
-
-    def _require_rate(self) -> None:
-        if self._pace.pps is None and self._line_rate is None:
-            raise PlanError("this NIC does not tell its line rate: give the stream one, as pps")
 
     def _send_due(self) -> None:
         now = self._loop.now()
@@ -88,3 +80,9 @@ class LoopSender:
             return Instant(self._began + self._bursts * self._pace.interval // TICKS)
         rate = self._line_rate or 1
         return Instant(self._began + self._bytes * 8 * 1_000_000_000 // rate)
+
+
+def require_rate(pace: Pace, line_rate: int | None, what: str) -> None:
+    """PlanError where ``what`` is to be sent as fast as the line, and that is not known."""
+    if pace.pps is None and line_rate is None:
+        raise PlanError(f"this NIC does not tell its line rate: give {what} one, as pps")
